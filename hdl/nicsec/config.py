@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one object that decides what hardware is generated."""
+
+import dataclasses
+import hashlib
+import json
+import tomllib
+from dataclasses import dataclass
+
+from .algorithm import Auth, Encr
+
+__all__ = ["AUTH_NAMES", "ENCR_NAMES", "PRESETS", "Config"]
+
+ENCR_NAMES = {
+    "null": Encr.NULL,
+    "aes-cbc": Encr.AES_CBC,
+    "aes-gcm": Encr.AES_GCM,
+    "aes-ctr": Encr.AES_CTR,
+    "aes-gmac": Encr.AES_GMAC,
+    "des-cbc": Encr.DES_CBC,
+    "3des-cbc": Encr.TDES_CBC,
+    "aes-ccm": Encr.AES_CCM,
+    "chacha20-poly1305": Encr.CHACHA20_POLY1305,
+}
+AUTH_NAMES = {
+    "hmac-sha1-96": Auth.HMAC_SHA1,
+    "hmac-sha256-128": Auth.HMAC_SHA256,
+    "hmac-sha384-192": Auth.HMAC_SHA384,
+    "hmac-sha512-256": Auth.HMAC_SHA512,
+    "hmac-md5-96": Auth.HMAC_MD5,
+    "aes-xcbc-96": Auth.AES_XCBC,
+    "aes-cmac-96": Auth.AES_CMAC,
+    "aes-gmac": Auth.AES_GMAC,
+}
+
+#: Algorithms whose RTL exists; a config that names another is refused.
+_BUILT_ENCR = {"null", "aes-cbc", "aes-gcm"}
+_BUILT_AUTH = {"hmac-sha1-96", "hmac-sha256-128"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Engine configuration.
+
+    Parameters
+    ----------
+    lanes : int
+        Packets processed at the same time, 1 to 32.
+    data_width : int
+        Width in bits of the AXI4-Stream frame ports.
+    max_frame : int
+        Longest frame in bytes, without FCS: 64 to 16384.
+    sa_slots : int
+        SA bundles held, a power of two from 16 to 4096.
+    encr : tuple of str
+        Encryption algorithms built in.
+    auth : tuple of str
+        Authentication algorithms built in, beside the AEADs' own.
+    aes_sbox : str
+        ``"bram"`` keeps the S-boxes in block RAM, ``"logic"`` in LUTs.
+    ghash_digit : int
+        Bits of a block that the iterative GHASH takes per cycle.
+    """
+
+    lanes: int = 1
+    data_width: int = 128
+    max_frame: int = 2046
+    sa_slots: int = 256
+    encr: tuple[str, ...] = ("null", "aes-cbc", "aes-gcm")
+    auth: tuple[str, ...] = ("hmac-sha1-96", "hmac-sha256-128")
+    aes_sbox: str = "bram"
+    ghash_digit: int = 16
+
+    def __post_init__(self):
+        for field, names, built in (("encr", ENCR_NAMES, _BUILT_ENCR), ("auth", AUTH_NAMES, _BUILT_AUTH)):
+            value = getattr(self, field)
+            if isinstance(value, list):
+                object.__setattr__(self, field, value := tuple(value))
+            if not isinstance(value, tuple) or not all(isinstance(name, str) for name in value):
+                raise ValueError(f"{field} must be a list of algorithm names, not {value!r}")
+            for name in value:
+                if name not in names:
+                    raise ValueError(f"{field} must be among {', '.join(names)}, not {name!r}")
+                if name not in built:
+                    raise ValueError(f"{field}: {name} is not built yet; there are {', '.join(sorted(built))}")
+            object.__setattr__(self, field, tuple(name for name in names if name in value))
+        for field, low, high in (("lanes", 1, 1), ("max_frame", 64, 16384)):
+            value = getattr(self, field)
+            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+                raise ValueError(f"{field} must be an integer from {low} to {high}, not {value!r}")
+        for field, allowed in (
+            ("data_width", (128,)),
+            ("sa_slots", tuple(1 << n for n in range(4, 13))),
+            ("aes_sbox", ("bram", "logic")),
+            ("ghash_digit", (1, 2, 4, 8, 16, 32)),
+        ):
+            value = getattr(self, field)
+            if value not in allowed or isinstance(value, bool):
+                raise ValueError(f"{field} must be one of {', '.join(map(str, allowed))}, not {value!r}")
+        if not self.encr:
+            raise ValueError("encr must name at least one algorithm")
+        if not self.auth and set(self.encr) <= {"null", "aes-cbc", "aes-ctr", "des-cbc", "3des-cbc"}:
+            raise ValueError("auth must name at least one algorithm when encr holds no AEAD")
+
+    @classmethod
+    def from_dict(cls, values):
+        """A config from plain values; raises ``ValueError`` that names an unknown field."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        for name in values:
+            if name not in known:
+                raise ValueError(f"unknown field {name!r}; there are {', '.join(sorted(known))}")
+        return cls(**values)
+
+    @classmethod
+    def from_toml(cls, path):
+        """A config from a TOML file of fields; ``preset`` names a preset to start from."""
+        with open(path, "rb") as file:
+            values = tomllib.load(file)
+        base = {}
+        if (preset := values.pop("preset", None)) is not None:
+            if preset not in PRESETS:
+                raise ValueError(f"preset must be one of {', '.join(PRESETS)}, not {preset!r}")
+            base = dataclasses.asdict(PRESETS[preset])
+        return cls.from_dict({**base, **values})
+
+    def to_dict(self):
+        """Plain values, for manifests and hashing."""
+        return dataclasses.asdict(self)
+
+    @property
+    def hash(self):
+        """SHA-256 of the fields, in hex."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def keep_width(self):
+        """Bytes per beat."""
+        return self.data_width // 8
+
+    @property
+    def frame_words(self):
+        """32-bit words of a lane's packet buffer: the frame is stored two bytes late."""
+        return -(-(self.max_frame + 2) // 4)
+
+    @property
+    def has_aes(self):
+        return any(name.startswith("aes-") for name in self.encr + self.auth)
+
+    @property
+    def has_ghash(self):
+        return bool({"aes-gcm", "aes-gmac"} & {*self.encr, *self.auth})
+
+    @property
+    def has_hmac(self):
+        return any(name.startswith("hmac-") for name in self.auth)
+
+
+#: Named configurations.
+PRESETS = {
+    "tiny": Config(encr=("aes-gcm",), auth=(), sa_slots=16, max_frame=1518),
+    "basic": Config(),
+}
