@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layouts of the SA table, in one place for key setup, look-up and lane (docs/design.md sections 6 and 7)."""
+
+from amaranth import *
+from amaranth.lib import data, enum
+
+from .algorithm import Auth, Encr
+
+__all__ = [
+    "OPS",
+    "SA_ROW_WIDTH",
+    "Control",
+    "Found",
+    "HandleLayout",
+    "LeadRow",
+    "RowRequest",
+    "RowWrite",
+    "SlotState",
+    "TableCommand",
+    "TableResult",
+    "hash_block_words",
+    "hash_state_words",
+    "inner_row",
+    "outer_row",
+    "row_address",
+    "rows_per_op",
+]
+
+#: Operations of a bundle: ESP, then AH.
+OPS = 2
+#: Bits of a row.
+SA_ROW_WIDTH = 128
+
+
+class Control(data.Struct):
+    """CONTROL word of an op (design.md section 6), least significant field first."""
+
+    present: 1
+    ah: 1
+    tunnel: 1
+    iv_generate: 1
+    esn: 1
+    udp_encap: 1
+    key_size: 2
+    encr: Encr
+    auth: Auth
+    icv_words: 4
+    reserved: 12
+
+
+assert Control.as_shape().size == 32
+
+
+class LeadRow(data.Struct):
+    """Row 0 of an op: what the walker needs before any key."""
+
+    seq_high: 32
+    salt: 32
+    spi: 32
+    control: Control
+
+
+assert LeadRow.as_shape().size == SA_ROW_WIDTH
+
+
+class SlotState(enum.Enum, shape=2):
+    """Life of a slot. Only ``VALID`` answers a look-up."""
+
+    FREE = 0
+    VALID = 1
+    DRAINING = 2
+
+
+#: A handle as software holds it.
+HandleLayout = data.StructLayout({"slot": 16, "generation": 16})
+
+
+def _has_wide_hash(config):
+    return bool({"hmac-sha384-192", "hmac-sha512-256"} & {*config.auth})
+
+
+def rows_per_op(config):
+    """Rows of an op, a power of two: 16 with SHA-384 or SHA-512, else 8."""
+    return 16 if _has_wide_hash(config) else 8
+
+
+def row_address(config, slot, op, row):
+    """Row address ``(slot * OPS + op) * rows_per_op + row`` as a concatenation of exactly wide values."""
+    return Cat(row, op, slot)
+
+
+def inner_row(auth):
+    """First row of the HMAC inner midstate."""
+    return 4
+
+
+def outer_row(auth):
+    """First row of the HMAC outer midstate of ``auth``, an :class:`Auth`."""
+    return 8 if auth in (Auth.HMAC_SHA384, Auth.HMAC_SHA512) else 6
+
+
+def hash_state_words(auth):
+    """32-bit words of the chaining state under ``auth``."""
+    return {Auth.HMAC_MD5: 4, Auth.HMAC_SHA1: 5, Auth.HMAC_SHA256: 8, Auth.HMAC_SHA384: 16, Auth.HMAC_SHA512: 16}[auth]
+
+
+def hash_block_words(auth):
+    """32-bit words of the hash block under ``auth``."""
+    return 32 if auth in (Auth.HMAC_SHA384, Auth.HMAC_SHA512) else 16
+
+
+class Found(data.StructLayout):
+    """Answer of a look-up: ``ok``, ``exhausted``, ``slot``, and per op the IV value taken."""
+
+    def __init__(self, config):
+        slot = (config.sa_slots - 1).bit_length()
+        super().__init__({"ok": 1, "exhausted": 1, "slot": slot, "iv": data.ArrayLayout(64, OPS)})
+
+
+class RowRequest(data.StructLayout):
+    """Address of a row: slot, op, row of the op."""
+
+    def __init__(self, config):
+        slot, row = (config.sa_slots - 1).bit_length(), (rows_per_op(config) - 1).bit_length()
+        super().__init__({"slot": slot, "op": 1, "row": row})
+
+
+class RowWrite(data.StructLayout):
+    """One row for the slot that the next add will take.
+
+    With ``iv`` set, ``data[63:0]`` is the first value of the op's IV counter and ``row`` is ignored.
+    """
+
+    def __init__(self, config):
+        super().__init__({"data": SA_ROW_WIDTH, "op": 1, "row": (rows_per_op(config) - 1).bit_length(), "iv": 1})
+
+
+#: Command of key setup to the table; ``generate`` bit n: op n of the new SA takes IV-counter values.
+TableCommand = data.StructLayout({"delete": 1, "handle": 32, "generate": OPS})
+#: Outcome: a :class:`~nicsec.algorithm.SAResult` and, after an add, the handle.
+TableResult = data.StructLayout({"code": 8, "handle": 32})
