@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Encrypts the words of a pass with AES: CBC (RFC 3602), CTR (RFC 3686), GCM (RFC 4106), or not at all."""
+
+from amaranth import *
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .algorithm import Encr
+from .words import Kind, PassWord
+
+__all__ = ["Cipher"]
+
+
+class Cipher(wiring.Component):
+    """Streams a pass through the AES seam.
+
+    Header words pass unchanged. IV words pass, or with ``generate`` are replaced: by ``iv`` in
+    counter modes, by E_K(0^64 || iv) in CBC (SP 800-38A appendix C). Body words are encrypted; CBC takes
+    whole blocks, counter modes any number of words. Two cycles per word at best; the AES sets the pace.
+
+    Members
+    -------
+    start : In(1)
+        Strobe, with the key already in the AES; the members below are held from the cycle before it
+        to the end of the pass.
+    encr : In(Encr)
+        ``NULL`` for AH as well.
+    tag : In(1)
+        The pass ends with a tag that hides behind E_K(J0): GCM and GMAC.
+    body_words : In(16)
+        Words that counter modes will encrypt.
+    salt : In(32)
+    generate : In(1)
+    iv : In(64)
+    mask, mask_valid : Out
+        E_K(J0), from its arrival to the next start.
+    i, o : streams of PassWord
+    aes_i, aes_o : streams of 128-bit blocks
+    """
+
+    def __init__(self, config):
+        self._config = config
+        super().__init__({
+            "start": In(1),
+            "encr": In(Encr),
+            "tag": In(1),
+            "body_words": In(16),
+            "salt": In(32),
+            "generate": In(1),
+            "iv": In(64),
+            "mask": Out(128),
+            "mask_valid": Out(1),
+            "i": In(stream.Signature(PassWord)),
+            "o": Out(stream.Signature(PassWord)),
+            "aes_i": Out(stream.Signature(128)),
+            "aes_o": In(stream.Signature(128)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+
+        cbc, counter = Signal(), Signal()
+        m.d.sync += [
+            cbc.eq(self.encr == Encr.AES_CBC),
+            counter.eq((self.encr == Encr.AES_CTR) | (self.encr == Encr.AES_GCM)),
+        ]
+
+        # `chain` is the IV as it goes by and then the last CBC block; `block` gathers a CBC block or
+        # holds E_K(J0); `out` is shifted out word by word: ciphertext, key stream or a generated IV.
+        chain, block, out = Signal(128), Signal(128), Signal(128)
+        gathered = Signal(3)
+        out_left = Signal(3)
+        block_last, flying_last, out_last = Signal(), Signal(), Signal()
+        flying = Signal()
+        make_iv = Signal()
+
+        number = Signal(16)
+        blocks_left = Signal(16)
+        mask_due = Signal()
+        counting = Signal()
+        iv_half = Signal()
+        iv_left = Signal(64)
+
+        valid = Signal()
+        held = Signal(PassWord)
+        m.d.comb += [self.o.valid.eq(valid), self.o.payload.eq(held), self.mask.eq(block)]
+        with m.If(valid & self.o.ready):
+            m.d.sync += valid.eq(0)
+
+        # Requests.
+        aes_valid = Signal()
+        request = Signal(128)
+        m.d.comb += [self.aes_i.valid.eq(aes_valid), self.aes_i.payload.eq(request)]
+        with m.If(aes_valid & self.aes_i.ready):
+            m.d.sync += aes_valid.eq(0)
+        with m.If(~aes_valid):
+            with m.If(make_iv):
+                m.d.sync += [request.eq(self.iv), aes_valid.eq(1), make_iv.eq(0), flying.eq(1)]
+            with m.Elif(cbc & (gathered == 4) & ~flying):
+                m.d.sync += [
+                    request.eq(block ^ chain), aes_valid.eq(1), gathered.eq(0), flying.eq(1), flying_last.eq(block_last),
+                ]
+            with m.Elif(counting & (blocks_left != 0)):
+                m.d.sync += [
+                    request.eq(Cat(number, C(0, 16), chain[:64], self.salt)), aes_valid.eq(1),
+                    number.eq(number + 1), blocks_left.eq(blocks_left - 1),
+                ]
+                with m.If(blocks_left == 1):
+                    m.d.sync += counting.eq(0)
+
+        # Answers.
+        take = Signal()
+        m.d.comb += [
+            self.aes_o.ready.eq(mask_due | (out_left == 0)),
+            take.eq(self.aes_o.valid & self.aes_o.ready),
+        ]
+        with m.If(take):
+            with m.If(mask_due):
+                m.d.sync += [block.eq(self.aes_o.payload), self.mask_valid.eq(1), mask_due.eq(0)]
+            with m.Else():
+                m.d.sync += [out.eq(self.aes_o.payload), out_left.eq(4)]
+            with m.If(cbc):
+                m.d.sync += [chain.eq(self.aes_o.payload), flying.eq(0), out_last.eq(flying_last)]
+
+        # Words.
+        word = self.i.p
+        ready = Signal()
+        m.d.comb += self.i.ready.eq(ready)
+        emit = Signal()
+        emit_data = Signal(32)
+        shift = Signal()
+        # Sticky, since a CBC block comes out after the last word went in.
+        in_body, body = Signal(), Signal()
+        m.d.comb += body.eq(in_body | (self.i.valid & (word.kind == Kind.BODY)))
+        m.d.sync += in_body.eq(body)
+        with m.If(~valid):
+            with m.If(cbc & body):
+                m.d.comb += [emit.eq(out_left != 0), shift.eq(emit), emit_data.eq(out[96:])]
+            with m.Elif((word.kind == Kind.IV) & self.generate):
+                with m.If(cbc):
+                    m.d.comb += [ready.eq(out_left != 0), emit_data.eq(out[96:]), shift.eq(self.i.valid & ready)]
+                with m.Else():
+                    m.d.comb += [ready.eq(1), emit_data.eq(iv_left[32:])]
+                m.d.comb += emit.eq(self.i.valid & ready)
+            with m.Elif(counter & body):
+                m.d.comb += [
+                    ready.eq(out_left != 0), emit_data.eq(word.data ^ out[96:]),
+                    emit.eq(self.i.valid & ready), shift.eq(emit),
+                ]
+            with m.Else():
+                m.d.comb += [ready.eq(1), emit_data.eq(word.data), emit.eq(self.i.valid)]
+        # A CBC block is gathered beside the one that is being shifted out.
+        with m.If(cbc & body):
+            m.d.comb += ready.eq(gathered != 4)
+            with m.If(self.i.valid & ready):
+                m.d.sync += [block.eq(Cat(word.data, block[:96])), gathered.eq(gathered + 1), block_last.eq(word.last)]
+
+        with m.If(emit):
+            m.d.sync += [valid.eq(1), held.eq(word), held.data.eq(emit_data)]
+            with m.If(cbc & body):
+                m.d.sync += [held.size.eq(0), held.kind.eq(Kind.BODY), held.last.eq(out_last & (out_left == 1))]
+            with m.Elif(word.kind == Kind.IV):
+                m.d.sync += [chain.eq(Cat(emit_data, chain[:96])), iv_left.eq(iv_left << 32), iv_half.eq(~iv_half)]
+                with m.If(iv_half):
+                    m.d.sync += counting.eq(1)
+        with m.If(shift):
+            m.d.sync += [out.eq(out << 32), out_left.eq(out_left - 1)]
+
+        with m.If(self.start):
+            m.d.sync += [
+                make_iv.eq(cbc & self.generate), iv_left.eq(self.iv), iv_half.eq(0), in_body.eq(0),
+                number.eq(1), counting.eq(0), blocks_left.eq(Mux(counter, (self.body_words + 3) >> 2, 0) + self.tag),
+                mask_due.eq(self.tag), self.mask_valid.eq(0), gathered.eq(0), out_left.eq(0),
+            ]
+        return m
