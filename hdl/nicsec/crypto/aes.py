@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""AES encryption, two cycles a round with two blocks in flight (FIPS 197)."""
+
+from amaranth import *
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from .sbox import SubBytes
+
+__all__ = ["Aes", "AesKey", "KeySchedule"]
+
+
+class AesKey(data.StructLayout):
+    """One of a key's two beats: ``data`` is bytes 0-15, then bytes 16-31, first byte in bits 127:120, unused bytes
+    zero; ``size`` is 0, 1, 2 for 128, 192, 256 bits and the same in both."""
+
+    def __init__(self):
+        super().__init__({"data": 128, "size": 2})
+
+
+class KeySchedule(wiring.Component):
+    """Expands a key into round keys, one word a cycle, and keeps them in LUT RAM (FIPS 197 section 5.2).
+
+    The schedule runs on until all 16 rows are written, so nothing of an older, longer key stays behind; the round
+    keys are complete (``keyed``) 43, 51 or 59 cycles after the first beat was seen, and another 20, 12 or 4
+    cycles later the next key may come. ``wipe`` writes zeros the same way.
+
+    Members
+    -------
+    key : In(stream of AesKey)
+        Two beats a key.
+    idle : In(1)
+        No block is being encrypted; a key and a wipe wait for it.
+    wipe : In(1)
+        A pulse asks for a wipe; a key that comes first makes it unnecessary.
+    left : In(4)
+        Round keys that come after the one wanted: 0 reads the last one.
+    round_key : Out(128)
+        That round key, in the same cycle.
+    first_key : Out(128)
+        Round key 0.
+    rounds : Out(4)
+        10, 12 or 14.
+    keyed : Out(1)
+        The round keys belong to one whole key.
+    wiping : Out(1)
+        A wipe is asked for: no block may enter.
+    busy : Out(1)
+        Rows are being written or about to be wiped.
+    """
+
+    key: In(stream.Signature(AesKey()))
+    idle: In(1)
+    wipe: In(1)
+    left: In(4)
+    round_key: Out(128)
+    first_key: Out(128)
+    rounds: Out(4)
+    keyed: Out(1)
+    wiping: Out(1)
+    busy: Out(1)
+
+    def __init__(self, *, sbox="bram"):
+        self._sbox = sbox
+        super().__init__()
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.sub_word = sub_word = SubBytes(4, self._sbox)
+
+        size = Signal(2)
+        second = Signal()
+        wiping = Signal()
+        wanted = Signal()
+        m.d.comb += self.wiping.eq(wanted)
+        m.d.comb += self.rounds.eq(Mux(size[1], 14, Mux(size[0], 12, 10)))
+        with m.If(self.wipe):
+            m.d.sync += wanted.eq(1)
+
+        # Three steps a word: fetch w[n-Nk], form w[n], write it. A word's predecessor is formed while it is fetched.
+        n, place = Signal(6), Signal(3)
+        fetch, loading, expanding = Signal(), Signal(), Signal()
+        last_place = Mux(size[1], 7, Mux(size[0], 5, 3))
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.sync += [n.eq(0), place.eq(0)]
+                with m.If(self.idle & ~second & self.key.valid):
+                    m.d.sync += [size.eq(self.key.p.size), wiping.eq(0), wanted.eq(0), self.keyed.eq(0)]
+                    m.next = "LOAD"
+                with m.Elif(self.idle & ~second & wanted):
+                    m.d.sync += [wiping.eq(1), wanted.eq(0), self.keyed.eq(0)]
+                    m.next = "EXPAND"
+                with m.If(second & self.key.valid):
+                    m.d.sync += second.eq(0)
+                m.d.comb += self.key.ready.eq(second)
+            with m.State("LOAD"):
+                m.d.comb += [
+                    loading.eq(1),
+                    fetch.eq(self.key.valid),
+                    self.key.ready.eq((place == 3) | (place == last_place)),
+                ]
+                with m.If(self.key.valid & (place == last_place)):
+                    m.d.sync += second.eq(size == 0)
+                    m.next = "EXPAND"
+            with m.State("EXPAND"):
+                m.d.comb += [fetch.eq(1), expanding.eq(1), self.key.ready.eq(second)]
+                with m.If(self.key.valid):
+                    m.d.sync += second.eq(0)
+                with m.If(n == 63):
+                    m.next = "IDLE"
+
+        history = [Signal(32, name=f"history{k}", reset_less=True) for k in range(7)]
+        term = Signal(32, reset_less=True)
+        rcon = Signal(8)
+        turn, middle = Signal(), Signal()
+        use_sub, rotated, straight, plain = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [turn.eq(place == 0), middle.eq(size[1] & (place == 4))]
+        with m.If(fetch):
+            m.d.sync += [n.eq(n + 1), place.eq(Mux(place == last_place, 0, place + 1))]
+        older = Signal(32)
+        m.d.comb += older.eq(Mux(size[1], history[6], Mux(size[0], history[4], history[2])))
+        with m.If(wiping):
+            m.d.sync += term.eq(0)
+        with m.Elif(loading):
+            m.d.sync += [term.eq(Array(self.key.p.data.word_select(3 - k, 32) for k in range(4))[n[:2]]), rcon.eq(1)]
+        with m.Else():
+            m.d.sync += term.eq(older ^ Cat(C(0, 24), Mux(turn, rcon, 0)))
+            with m.If(turn):
+                m.d.sync += rcon.eq(rcon.rotate_left(1) ^ Mux(rcon[7], 0x1A, 0))
+        m.d.sync += [
+            rotated.eq(expanding & ~wiping & turn),
+            straight.eq(expanding & ~wiping & middle),
+            use_sub.eq(~expanding | wiping | turn | middle),
+            plain.eq(expanding & ~wiping),
+        ]
+
+        # A word that goes through the S-boxes never follows another such, so their address takes the short path.
+        formed, form_n = Signal(), Signal(6)
+        word, sub, address = Signal(32), Signal(32), Signal(32)
+        s = Cat(sub_word.o.word_select(k, 16)[:8] for k in range(4))
+        m.d.comb += [
+            address.eq(term ^ Mux(plain, history[0], 0)),
+            sub_word.i.eq(address),
+            sub_word.en.eq(1),
+            sub.eq(Mux(rotated, s.rotate_left(8), 0) | Mux(straight, s, 0)),
+            word.eq(term ^ Mux(use_sub, sub, history[0])),
+        ]
+        m.d.sync += [formed.eq(fetch), form_n.eq(n)]
+        with m.If(formed):
+            m.d.sync += [new.eq(old) for new, old in zip(history, [word, *history], strict=False)]
+
+        write, row, column = Signal(), Signal(4), Signal(4)
+        m.d.sync += [write.eq(formed), row.eq(self.rounds - form_n[2:]), column.eq(Mux(formed, 1 << form_n[:2], 0))]
+        complete = Signal()
+        m.d.sync += complete.eq(formed & ~wiping & (form_n == Cat(C(3, 2), self.rounds)))
+        with m.If(complete):
+            m.d.sync += self.keyed.eq(1)
+        for k in range(4):
+            at = 3 - k
+            m.submodules[f"round_keys{k}"] = keys = memory.Memory(
+                shape=32, depth=16, init=[], attrs={"ram_style": "distributed"}
+            )
+            write_port, read_port = keys.write_port(), keys.read_port(domain="comb")
+            m.d.comb += [
+                write_port.addr.eq(row),
+                write_port.data.eq(history[0]),
+                write_port.en.eq(column[k]),
+                read_port.addr.eq(self.left),
+                self.round_key.word_select(at, 32).eq(read_port.data),
+            ]
+            with m.If(column[k] & (row == self.rounds)):
+                m.d.sync += self.first_key.word_select(at, 32).eq(history[0])
+        m.d.comb += self.busy.eq(fetch | formed | write | second | wanted)
+        return m
+
+
+class Aes(wiring.Component):
+    """Encrypts blocks with AES-128, -192 or -256.
+
+    Two blocks are in flight, one a half-round behind the other. A block's result is offered 21, 25 or 29 cycles
+    after the block was accepted; a stream of blocks takes one every 10, 12 or 14 cycles, a chain (CBC) one every
+    21, 25 or 29. A key's first beat is taken when no block is inside; the first block under it is taken 44, 52 or
+    60 cycles later. Nothing depends on data or key bits, only on the key's size.
+
+    A block that is offered no earlier than the key's first beat is encrypted under that key: while ``key`` is
+    valid, ``i`` is not ready. Before the first key and after a wipe ``i`` is not ready. A result that is not
+    taken stops the core when the next one is due.
+
+    Parameters
+    ----------
+    sbox : str
+        ``"bram"``: 20 S-boxes in 10 dual-ported block RAMs; ``"logic"``: in LUTs, same timing.
+
+    Members
+    -------
+    key : In(stream of AesKey)
+        Two beats a key.
+    i, o : In(stream of 128), Out(stream of 128)
+        Plaintext and ciphertext blocks, in order; first byte in bits 127:120.
+    wipe : In(1)
+        A pulse overwrites the round keys with zeros, as soon as no block is inside.
+    busy : Out(1)
+        A key is being set up or wiped, or a block or result is inside.
+    """
+
+    key: In(stream.Signature(AesKey()))
+    i: In(stream.Signature(128))
+    o: Out(stream.Signature(128))
+    wipe: In(1)
+    busy: Out(1)
+
+    def __init__(self, *, sbox="bram"):
+        self._sbox = sbox
+        super().__init__()
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.schedule = schedule = KeySchedule(sbox=self._sbox)
+        m.submodules.sub_bytes = sub_bytes = SubBytes(16, self._sbox)
+        connect(m, flipped(self.key), schedule.key)
+
+        # The loop holds two registers, so two blocks: "near" has its S-boxes' outputs, "far" is on its way to
+        # their inputs. Every cycle in which the core runs they change places. left counts round keys to come.
+        near, far = Signal(), Signal()
+        near_left, far_left = Signal(4, reset_less=True), Signal(4, reset_less=True)
+        final = Signal()
+        free = Signal(init=1)
+        loaded, load, run = Signal(), Signal(), Signal()
+        m.d.comb += [
+            run.eq(~(final & self.o.valid)),
+            load.eq(self.i.valid & self.i.ready),
+            # Two loads in successive cycles would end so too, and the second would find o occupied.
+            self.i.ready.eq(run & free & schedule.keyed & ~loaded & ~self.key.valid & ~schedule.wiping),
+            schedule.left.eq(near_left),
+            schedule.idle.eq(~near & ~far),
+            schedule.wipe.eq(self.wipe),
+            self.busy.eq(schedule.busy | near | far | self.o.valid),
+        ]
+        with m.If(run):
+            m.d.sync += [
+                near.eq(far),
+                near_left.eq(far_left),
+                final.eq(far & (far_left == 0)),
+                free.eq(~far | (far_left == 0)),
+                far.eq(load | (near & ~final)),
+                far_left.eq(Mux(free, schedule.rounds, near_left) - 1),
+                loaded.eq(load),
+            ]
+
+        # A free slot always takes up the input: with the S-boxes' outputs cleared, the round passes it on as it is.
+        sub, double, addend = (Signal(128, reset_less=True) for _ in range(3))
+        shifted = Signal(128)
+        m.d.comb += sub_bytes.en.eq(run)
+        for column in range(4):
+            for row in range(4):
+                source = 15 - (4 * ((column + row) % 4) + row)
+                m.d.comb += shifted.word_select(15 - (4 * column + row), 8).eq(sub_bytes.o.word_select(source, 16)[:8])
+        with m.If(run):
+            m.d.sync += addend.eq(Mux(free, self.i.payload ^ schedule.first_key, schedule.round_key))
+            for k in range(16):
+                m.d.sync += Cat(sub.word_select(k, 8), double.word_select(k, 8)).eq(
+                    Mux(free, 0, sub_bytes.o.word_select(k, 16))
+                )
+
+        # MixColumns in two levels of four-input functions.
+        partial, mixed = Signal(128), Signal(128)
+        for column in range(4):
+            for row in range(4):
+                a, b, c, d = (15 - (4 * ((column + r) % 4) + r) for r in ((row + k) % 4 for k in range(4)))
+                at = 15 - (4 * column + row)
+                part = partial.word_select(at, 8)
+                m.d.comb += [
+                    part.eq(addend.word_select(at, 8) ^ sub.word_select(c, 8) ^ sub.word_select(d, 8)),
+                    mixed.word_select(at, 8).eq(
+                        part ^ double.word_select(a, 8) ^ double.word_select(b, 8) ^ sub.word_select(b, 8)
+                    ),
+                ]
+        m.d.comb += sub_bytes.i.eq(mixed)
+
+        with m.If(self.o.valid):
+            m.d.sync += self.o.valid.eq(~self.o.ready)
+        with m.Elif(final):
+            m.d.sync += [self.o.payload.eq(shifted ^ schedule.round_key), self.o.valid.eq(1)]
+        return m
