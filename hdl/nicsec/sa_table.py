@@ -23,6 +23,9 @@ from .stream import SkidBuffer
 
 __all__ = ["SATable"]
 
+#: No word read while it is written is used, so the tools need not guard against that.
+_COLLISION_FREE = {"no_rw_check": 1}
+_BLOCK_RAM = {"ram_style": "block", **_COLLISION_FREE}
 #: Packets that may be started and not retired.
 _MAX_STARTED = 255
 
@@ -89,7 +92,7 @@ class SATable(wiring.Component):
 
     def __init__(self, config):
         self.config = config
-        self._slots = Memory(shape=_Slot, depth=config.sa_slots, init=[])
+        self._slots = Memory(shape=_Slot, depth=config.sa_slots, init=[], attrs=_COLLISION_FREE)
         super().__init__(
             {
                 "ready": Out(1),
@@ -113,13 +116,15 @@ class SATable(wiring.Component):
         row_bits = (rows_per_op(config) - 1).bit_length()
 
         m.submodules.rows = rows = Memory(
-            shape=SA_ROW_WIDTH, depth=config.sa_slots * OPS * rows_per_op(config), init=[], attrs={"ram_style": "block"}
+            shape=SA_ROW_WIDTH, depth=config.sa_slots * OPS * rows_per_op(config), init=[], attrs=_BLOCK_RAM
         )
         m.submodules.slots = slots = self._slots
         m.submodules.counters = counters = Memory(
-            shape=_IVCounter, depth=config.sa_slots * OPS, init=[], attrs={"ram_style": "block"}
+            shape=_IVCounter, depth=config.sa_slots * OPS, init=[], attrs=_BLOCK_RAM
         )
-        m.submodules.free_list = free_list = Memory(shape=slot_bits, depth=config.sa_slots, init=[])
+        m.submodules.free_list = free_list = Memory(
+            shape=slot_bits, depth=config.sa_slots, init=[], attrs=_COLLISION_FREE
+        )
         slot_read, slot_write = slots.read_port(), slots.write_port()
         counter_read, counter_write = counters.read_port(), counters.write_port()
         free_read, free_write = free_list.read_port(), free_list.write_port()
@@ -177,8 +182,8 @@ class SATable(wiring.Component):
                 with m.If(self.lookup.valid & self.ready):
                     m.next = "SLOT"
             with m.State("SLOT"):
-                m.d.comb += reading.eq(1)
                 with m.If(~found_valid):
+                    m.d.comb += reading.eq(1)
                     m.next = "ENTRY"
             with m.State("ENTRY"):
                 m.d.comb += op.eq(1)
@@ -308,21 +313,24 @@ class SATable(wiring.Component):
                     slot_write.data.generation.eq(generation),
                     slot_write.data.generate.eq(command.generate),
                 ]
-                with m.If(free != 0):
+                with m.If(code == SAResult.FULL):
+                    m.next = "RESULT"
+                with m.Elif(~reading):
                     m.d.comb += slot_write.en.eq(1)
                     m.d.sync += [target.slot.eq(slot), target.generation.eq(generation)]
                     m.d.sync += [head.eq(head + 1), free.eq(free - 1)]
-                m.next = "NEXT"
+                    m.next = "NEXT"
             with m.State("NEXT"):
                 # The next slot of the free list is known before the next rows may come.
                 m.next = "RESULT"
             with m.State("DRAIN"):
                 m.d.comb += [
-                    slot_write.en.eq(1),
+                    slot_write.en.eq(~reading),
                     slot_write.data.state.eq(SlotState.DRAINING),
                     slot_write.data.generation.eq(found_entry.generation),
                 ]
-                m.next = "COUNT"
+                with m.If(~reading):
+                    m.next = "COUNT"
             with m.State("COUNT"):
                 # From here on no look-up sees the slot as VALID; whoever saw it so has been counted.
                 m.d.sync += retiring.eq(in_flight - self.retired)
@@ -341,19 +349,20 @@ class SATable(wiring.Component):
             with m.State("FREE"):
                 # Two cycles after the last row was named it is in the memory.
                 m.d.comb += [
-                    slot_write.en.eq(1),
+                    slot_write.en.eq(~reading),
                     slot_write.data.generation.eq(Mux(ready, found_entry.generation, 0)),
-                    free_write.en.eq(1),
+                    free_write.en.eq(~reading),
                 ]
-                m.d.sync += [tail.eq(tail + 1), free.eq(free + 1)]
-                with m.If(ready):
-                    m.next = "RESULT"
-                with m.Elif(slot.all()):
-                    m.d.sync += ready.eq(1)
-                    m.next = "IDLE"
-                with m.Else():
-                    m.d.sync += [slot.eq(slot + 1), wiping.eq(1)]
-                    m.next = "WIPE"
+                with m.If(~reading):
+                    m.d.sync += [tail.eq(tail + 1), free.eq(free + 1)]
+                    with m.If(ready):
+                        m.next = "RESULT"
+                    with m.Elif(slot.all()):
+                        m.d.sync += ready.eq(1)
+                        m.next = "IDLE"
+                    with m.Else():
+                        m.d.sync += [slot.eq(slot + 1), wiping.eq(1)]
+                        m.next = "WIPE"
             with m.State("RESULT"):
                 m.d.comb += self.result.valid.eq(1)
                 with m.If(self.result.ready):
