@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine's registers, as a driver handles them: start-up, SA commands, counters."""
+
+from ..model.sa import Bundle
+from ..model.status import Status
+from .caps import Capabilities
+from .link import Link, ProtocolError
+from .registers import COUNTER_NAMES, IDENTITY, Reg, SaCommand, SaResult, window_writes
+
+__all__ = ["Device", "SaError"]
+
+_BUSY = 1 << 31
+_ENABLE = 1
+_READY = 1
+_MAX_POLLS = 100_000
+#: Major versions of the register map that this driver knows.
+_MAJORS = (0, 1)
+
+
+class SaError(Exception):
+    """The engine refused an SA command; ``result`` says why."""
+
+    def __init__(self, result: SaResult):
+        super().__init__(f"SA command refused: {result.name.lower()}")
+        self.result = result
+
+
+class Device:
+    """An engine behind ``link``; one SA command at a time."""
+
+    def __init__(self, link: Link):
+        self.link = link
+
+    async def initialize(self) -> Capabilities:
+        """Start the link, check that this is the engine, and wait until its SA table is wiped."""
+        read, write = self.link.read, self.link.write
+        await self.link.start()
+        if (identity := await read(Reg.ID)) != IDENTITY:
+            raise ProtocolError(f"ID must be {IDENTITY:#010x}, not {identity:#010x}")
+        values = [await read(offset) for offset in range(Reg.VERSION, Reg.CAP_FEATURES + 4, 4)]
+        capabilities = Capabilities.from_registers(*values)
+        if capabilities.version[0] not in _MAJORS:
+            raise ProtocolError(f"VERSION must have a major number of 0 or 1, not {capabilities.version[0]}")
+        for _ in range(_MAX_POLLS):
+            if await read(Reg.STATUS) & _READY:
+                break
+        else:
+            raise ProtocolError(f"STATUS was not ready after {_MAX_POLLS} reads")
+        # A refused command empties a staging window that an earlier driver may have left half-filled.
+        await write(Reg.SA_HANDLE, 0)
+        if (result := await self._command(SaCommand.DELETE)) is not SaResult.BAD_HANDLE:
+            raise ProtocolError(f"deleting handle 0 must be refused with bad_handle, not {result.name.lower()}")
+        return capabilities
+
+    async def enable(self, on: bool = True) -> None:
+        """Switch the engine on or off; while it is off, packets with a handle are dropped as ``disabled``."""
+        await self.link.write(Reg.CTRL, _ENABLE if on else 0)
+
+    async def counters(self) -> dict[str, int]:
+        """The engine's counters, and completions by status."""
+        read = self.link.read
+        result = {}
+        for n, name in enumerate(COUNTER_NAMES):
+            low = await read(Reg.COUNTERS + 8 * n)
+            result[name] = low | await read(Reg.COUNTERS + 8 * n + 4) << 32
+        for status in Status:
+            result[status.text] = await read(Reg.STATUS_COUNTERS + 4 * status)
+        return result
+
+    async def _command(self, command: SaCommand) -> SaResult:
+        await self.link.write(Reg.SA_COMMAND, command)
+        for _ in range(_MAX_POLLS):
+            status = await self.link.read(Reg.SA_STATUS)
+            if not status & _BUSY:
+                return SaResult(status & 0xFF)
+        raise ProtocolError(f"SA_STATUS was busy for {_MAX_POLLS} reads after {command.name.lower()}")
+
+    async def add(self, bundle: Bundle) -> int:
+        """Stage ``bundle``, add it and return its handle; raises ``SaError``."""
+        for offset, word in window_writes(bundle):
+            await self.link.write(offset, word)
+        if (result := await self._command(SaCommand.ADD)) is not SaResult.OK:
+            raise SaError(result)
+        return await self.link.read(Reg.SA_HANDLE)
+
+    async def delete(self, handle: int) -> None:
+        """Delete an SA once its packets have left; raises ``SaError``."""
+        await self.link.write(Reg.SA_HANDLE, handle)
+        if (result := await self._command(SaCommand.DELETE)) is not SaResult.OK:
+            raise SaError(result)
