@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""AXI4-Lite manager."""
+
+from cocotb.triggers import Lock
+
+__all__ = ["AxiLite", "AxiLiteError"]
+
+_DRIVEN = ("awaddr", "awprot", "awvalid", "wdata", "wstrb", "wvalid", "bready", "araddr", "arprot", "arvalid", "rready")
+
+
+class AxiLiteError(Exception):
+    """An access was answered with something else than OKAY."""
+
+
+class AxiLite:
+    """Reads and writes registers at ports ``dut.PREFIX_awaddr`` and so on, one access at a time.
+
+    Addresses are in bytes; values are as wide as the data port.
+    """
+
+    def __init__(self, dut, prefix, clock):
+        self._edge = clock.rising_edge
+        self._lock = Lock()
+        self._ports = {
+            name: getattr(dut, f"{prefix}_{name}")
+            for name in (*_DRIVEN, "awready", "wready", "bresp", "bvalid", "arready", "rdata", "rresp", "rvalid")
+        }
+        self._strobes = (1 << len(self._ports["wstrb"])) - 1
+
+    def clear(self):
+        """Drive every port low, as before and in reset; an access under way is forgotten."""
+        self._lock = Lock()
+        for name in _DRIVEN:
+            self._ports[name].value = 0
+
+    async def _offer(self, *channels):
+        """Hold valid of each channel until it is taken."""
+        ports, waiting = self._ports, list(channels)
+        for channel in channels:
+            ports[channel + "valid"].value = 1
+        while waiting:
+            await self._edge
+            for channel in [channel for channel in waiting if ports[channel + "ready"].value]:
+                ports[channel + "valid"].value = 0
+                waiting.remove(channel)
+
+    async def _answer(self, channel):
+        """Take a response: resp, with ready high for its one transfer."""
+        ports = self._ports
+        ports[channel + "ready"].value = 1
+        await self._edge
+        while not ports[channel + "valid"].value:
+            await self._edge
+        ports[channel + "ready"].value = 0
+        return int(ports[channel + "resp"].value)
+
+    async def write(self, address, value, strobes=None):
+        """Write ``value``; ``strobes`` selects bytes, all without. Returns when the response is there."""
+        async with self._lock:
+            await self._edge
+            ports = self._ports
+            ports["awaddr"].value = address
+            ports["wdata"].value = value
+            ports["wstrb"].value = self._strobes if strobes is None else strobes
+            await self._offer("aw", "w")
+            if resp := await self._answer("b"):
+                raise AxiLiteError(f"write of {value:#x} to {address:#06x} was answered with {resp}")
+
+    async def read(self, address):
+        """Read a register."""
+        async with self._lock:
+            await self._edge
+            ports = self._ports
+            ports["araddr"].value = address
+            await self._offer("ar")
+            # Data is valid with the response, so it is read in the very cycle of the transfer.
+            if resp := await self._answer("r"):
+                raise AxiLiteError(f"read of {address:#06x} was answered with {resp}")
+            return int(ports["rdata"].value)
