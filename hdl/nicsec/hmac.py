@@ -10,9 +10,10 @@ from amaranth.lib.wiring import In, Out
 from .algorithm import Auth
 from .config import AUTH_NAMES
 from .sa_layout import hash_block_words, hash_state_words
+from .share import hashes
 from .words import AuthWord, HashWord, IcvWord
 
-__all__ = ["Hmac", "hash_names"]
+__all__ = ["Hmac"]
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,6 @@ _HASHES = {
 }
 
 
-def hash_names(config):
-    """Names of the hash cores that the config's HMACs need, each once."""
-    return tuple(dict.fromkeys(_HASHES[name].core for name in AUTH_NAMES if name in config.auth and name in _HASHES))
-
-
 class Hmac(wiring.Component):
     """Authenticates one message per ``start``.
 
@@ -59,6 +55,8 @@ class Hmac(wiring.Component):
     auth : In(Auth)
     icv_words : In(4)
         Words of the digest that are sent.
+    busy : Out(1)
+        From the start until the hash core has given its last word.
     state : In(stream of 32)
         The inner midstate, and when ``outer`` the outer one.
     state_start : Out(1)
@@ -73,11 +71,13 @@ class Hmac(wiring.Component):
     def __init__(self, config):
         self._config = config
         self._hashes = [_HASHES[name] for name in AUTH_NAMES if name in config.auth and name in _HASHES]
-        self._cores = hash_names(config)
+        self._cores = hashes(config)
+        self.auths = [member.auth for member in self._hashes]
         ports = {
             "start": In(1),
             "auth": In(Auth),
             "icv_words": In(4),
+            "busy": Out(1),
             "state": In(stream.Signature(32)),
             "state_start": Out(1),
             "state_words": Out(5),
@@ -185,7 +185,8 @@ class Hmac(wiring.Component):
         outer = Signal()
         m.d.comb += self.outer.eq(outer)
 
-        with m.FSM():
+        with m.FSM() as fsm:
+            m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
             with m.State("IDLE"):
                 m.d.sync += [index.eq(0), count.eq(0), sent.eq(0), outer.eq(0), complete.eq(0), too_late.eq(0)]
                 with m.If(self.start):

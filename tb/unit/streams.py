@@ -6,8 +6,8 @@ from amaranth.sim import Simulator
 __all__ = ["collect", "get", "put", "run", "send"]
 
 
-def run(dut, *testbenches, limit=200_000):
-    """Run ``testbenches`` to their ends; raises ``TimeoutError`` after ``limit`` cycles."""
+def run(dut, *testbenches, background=(), limit=200_000):
+    """Run ``testbenches`` to their ends, ``background`` beside them; ``TimeoutError`` after ``limit`` cycles."""
 
     async def watchdog(ctx):
         await ctx.delay(limit * 1e-8)
@@ -17,7 +17,8 @@ def run(dut, *testbenches, limit=200_000):
     sim.add_clock(1e-8)
     for testbench in testbenches:
         sim.add_testbench(testbench)
-    sim.add_testbench(watchdog, background=True)
+    for testbench in (watchdog, *background):
+        sim.add_testbench(testbench, background=True)
     sim.run()
 
 

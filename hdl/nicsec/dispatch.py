@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turns descriptors into jobs: looks the SAs up and settles what needs no look at the frame."""
+
+from amaranth import *
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .algorithm import Status
+from .descriptor import Descriptor
+from .job import INNER, OUTER, JobLayout
+from .sa_layout import Found
+
+__all__ = ["Dispatch", "Ticket"]
+
+#: What the collector needs to complete a packet; one per descriptor.
+Ticket = data.StructLayout({"cookie": 64, "length": 16, "bypass": 1})
+
+
+class Dispatch(wiring.Component):
+    """Handles one descriptor at a time, in order; 20 cycles with two handles, 5 without.
+
+    Parameters
+    ----------
+    config : Config
+
+    Members
+    -------
+    enable : In(1)
+        A packet with a handle is refused without it.
+    i : In(stream of Descriptor)
+    ticket : Out(stream of Ticket)
+        Ahead of the job.
+    job : Out(stream of JobLayout)
+    lookup, found : streams
+        The SA table.
+    started : Out(1)
+        Strobe, one per descriptor, ahead of its look-ups.
+    """
+
+    def __init__(self, config):
+        self._config = config
+        super().__init__({
+            "enable": In(1),
+            "i": In(stream.Signature(Descriptor)),
+            "ticket": Out(stream.Signature(Ticket)),
+            "job": Out(stream.Signature(JobLayout(config))),
+            "lookup": Out(stream.Signature(32)),
+            "found": In(stream.Signature(Found(config))),
+            "started": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        descriptor = Signal(Descriptor)
+        job = self.job.p
+        given = Signal()
+        second = Signal()
+        m.d.comb += [
+            given.eq(descriptor.sa1_valid | descriptor.sa2_valid),
+            self.ticket.p.cookie.eq(descriptor.cookie),
+            self.ticket.p.length.eq(descriptor.length),
+            self.ticket.p.bypass.eq(job.bypass),
+            self.lookup.payload.eq(Mux(second, descriptor.sa2, descriptor.sa1)),
+        ]
+
+        # OffloadHandle alone is bound to the outermost headers, as NextOffloadHandle always is.
+        level = job.levels[OUTER]
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.comb += self.i.ready.eq(1)
+                m.d.sync += descriptor.eq(self.i.payload)
+                with m.If(self.i.valid):
+                    m.d.comb += self.started.eq(1)
+                    m.next = "JUDGE"
+            with m.State("JUDGE"):
+                m.d.sync += [
+                    job.length.eq(descriptor.length),
+                    job.nested.eq(descriptor.sa1_valid & descriptor.sa2_valid),
+                    job.bypass.eq(0),
+                    job.status.eq(Status.SUCCESS),
+                    second.eq(~descriptor.sa1_valid),
+                ]
+                with m.If(descriptor.lso | descriptor.csum_ip | descriptor.csum_l4):
+                    m.d.sync += job.status.eq(Status.UNSUPPORTED)
+                    m.next = "TICKET"
+                with m.Elif(~given):
+                    m.d.sync += job.bypass.eq(1)
+                    m.next = "TICKET"
+                with m.Elif(~self.enable):
+                    m.d.sync += job.status.eq(Status.DISABLED)
+                    m.next = "TICKET"
+                with m.Else():
+                    m.next = "LOOKUP"
+            with m.State("LOOKUP"):
+                m.d.comb += self.lookup.valid.eq(1)
+                with m.If(self.lookup.ready):
+                    m.next = "FOUND"
+            with m.State("FOUND"):
+                m.d.comb += self.found.ready.eq(1)
+                with m.If(self.found.valid):
+                    found = self.found.p
+                    m.d.sync += [
+                        level.slot.eq(found.slot),
+                        level.iv.eq(found.iv),
+                        level.seq_high.eq(Mux(second, descriptor.seq_high2, descriptor.seq_high1)),
+                        level.seq_high_valid.eq(Mux(second, descriptor.seq_high2_valid, descriptor.seq_high1_valid)),
+                    ]
+                    # A used-up IV counter is told only of handles that are all good.
+                    with m.If(~found.ok):
+                        m.d.sync += job.status.eq(Status.BAD_HANDLE)
+                    with m.Elif(found.exhausted & (job.status == Status.SUCCESS)):
+                        m.d.sync += job.status.eq(Status.IV_EXHAUSTED)
+                    with m.If(job.nested & ~second):
+                        m.d.sync += second.eq(1)
+                        m.next = "SECOND"
+                    with m.Else():
+                        m.next = "TICKET"
+            with m.State("SECOND"):
+                m.d.sync += job.levels[INNER].eq(level)
+                m.next = "LOOKUP"
+            with m.State("TICKET"):
+                m.d.comb += self.ticket.valid.eq(1)
+                with m.If(self.ticket.ready):
+                    m.next = "JOB"
+            with m.State("JOB"):
+                m.d.comb += self.job.valid.eq(1)
+                with m.If(self.job.ready):
+                    m.next = "IDLE"
+        return m

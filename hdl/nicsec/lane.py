@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One packet in flight: buffer, walker, sequencer and the units that a pass streams through. Only wiring."""
+
+from amaranth import *
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from .algorithm import Status
+from .auth_feed import AuthFeed
+from .cipher import Cipher
+from .gcm_tag import GcmTag, GhashBlock
+from .hmac import Hmac
+from .job import JobLayout, word_bits
+from .mutable import Mutable
+from .packet_buffer import PacketBuffer
+from .reader import Reader
+from .row_words import RowWords
+from .sa_layout import RowRequest, inner_row, outer_row
+from .sequencer import Sequencer
+from .share import crypto_members, hashes
+from .stream import FrameWord
+from .walker import Walker
+from .words import Kind
+
+__all__ = ["Lane"]
+
+
+class Lane(wiring.Component):
+    """Processes packets one after another; loads and drains one beside the one at work.
+
+    Parameters
+    ----------
+    config : Config
+
+    Members
+    -------
+    load : In(stream of FrameWord)
+    job : In(stream of JobLayout)
+        One per frame, in the order of the frames.
+    verdict : Out(stream of Status)
+        One per job.
+    drain : Out(stream of FrameWord)
+        The frames whose verdict was success, behind their verdicts.
+    row_req, row_rsp : streams
+        Rows of the SA table.
+    claim, granted
+        The crypto units.
+    aes_key, aes_i, aes_o, ghash_h, ghash_i, ghash_o, <hash>_i, <hash>_o : streams
+        Seams of docs/design.md section 8, as far as the config has the cores.
+    """
+
+    def __init__(self, config):
+        self._config = config
+        ports = {
+            "load": In(stream.Signature(FrameWord)),
+            "job": In(stream.Signature(JobLayout(config))),
+            "verdict": Out(stream.Signature(Status)),
+            "drain": Out(stream.Signature(FrameWord)),
+            "row_req": Out(stream.Signature(RowRequest(config))),
+            "row_rsp": In(stream.Signature(128)),
+            "claim": Out(1),
+            "granted": In(1),
+            **crypto_members(config),
+        }
+        if config.has_ghash:
+            ports |= {
+                "ghash_h": Out(stream.Signature(128)),
+                "ghash_i": Out(stream.Signature(GhashBlock)),
+                "ghash_o": In(stream.Signature(128)),
+            }
+        super().__init__(ports)
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+
+        m.submodules.buffer = buffer = PacketBuffer(config)
+        m.submodules.sequencer = sequencer = Sequencer(config)
+        m.submodules.walker = walker = Walker(config)
+        m.submodules.reader = reader = Reader(config)
+        m.submodules.mutable = mutable = Mutable(config)
+        m.submodules.cipher = cipher = Cipher(config)
+        m.submodules.feed = feed = AuthFeed()
+        params, entry, start = sequencer.params, sequencer.plan_entry, sequencer.start
+
+        connect(m, flipped(self.load), buffer.load)
+        connect(m, buffer.drain, flipped(self.drain))
+        connect(m, flipped(self.job), sequencer.job)
+        connect(m, sequencer.verdict, flipped(self.verdict))
+        m.d.comb += [
+            self.claim.eq(sequencer.claim),
+            sequencer.granted.eq(self.granted),
+            sequencer.loaded.eq(buffer.loaded),
+            sequencer.loaded_valid.eq(buffer.loaded_valid),
+            buffer.emit.eq(sequencer.emit),
+            buffer.drop.eq(sequencer.drop),
+            walker.start.eq(sequencer.walk_start),
+            walker.job.eq(self.job.payload),
+            walker.word.eq(buffer.word),
+            sequencer.walk_done.eq(walker.done),
+            sequencer.walk_status.eq(walker.status),
+            sequencer.plan.eq(walker.plan),
+        ]
+
+        # The read port belongs to the walker or to the reader, the row port to the walker, to key set-up,
+        # or, while a pass runs, to HMAC.
+        walking, running = Signal(), Signal()
+        with m.If(walker.start):
+            m.d.sync += walking.eq(1)
+        with m.Elif(walker.done):
+            m.d.sync += walking.eq(0)
+        with m.If(start):
+            m.d.sync += running.eq(1)
+        with m.Elif(sequencer.pass_done):
+            m.d.sync += running.eq(0)
+        m.d.comb += [
+            buffer.addr.eq(Mux(walking, walker.addr, reader.addr)),
+            buffer.en.eq(walking | reader.en),
+            reader.word.eq(buffer.word),
+        ]
+        row_users = [(walking, walker), (~walking & ~running, sequencer)]
+
+        # The pass: reader, mask, cipher; then back into the buffer and on to authentication.
+        m.d.comb += [
+            reader.start.eq(start),
+            reader.first.eq(entry.start),
+            reader.body.eq(entry.header),
+            reader.end.eq(entry.end),
+            reader.esp.eq(params.esp),
+            mutable.start.eq(start),
+            mutable.enable.eq(~params.esp),
+            mutable.ipv6.eq(params.ipv6),
+            mutable.icv_start.eq(params.icv_start),
+            mutable.icv_words.eq(params.icv_words),
+            cipher.start.eq(start),
+            cipher.encr.eq(params.encr),
+            cipher.tag.eq(params.tag),
+            cipher.body_words.eq(params.body_words),
+            cipher.salt.eq(params.salt),
+            cipher.generate.eq(params.generate),
+            cipher.iv.eq(params.iv),
+            feed.start.eq(start),
+            feed.aead.eq(params.aead),
+            feed.gmac.eq(params.gmac_esp),
+            feed.esn.eq(params.esn),
+            feed.seq_high.eq(params.seq_high),
+        ]
+        connect(m, reader.o, mutable.i)
+        connect(m, mutable.o, cipher.i)
+        authenticated = Signal()
+        moved = Signal()
+        m.d.comb += [
+            authenticated.eq(params.hmac | params.tag),
+            feed.i.payload.eq(cipher.o.payload),
+            feed.i.valid.eq(cipher.o.valid & authenticated),
+            cipher.o.ready.eq(feed.i.ready | ~authenticated),
+            moved.eq(cipher.o.valid & cipher.o.ready),
+        ]
+
+        m.d.comb += sequencer.units_idle.eq(1)
+        icv_valid, icv_last = Signal(), Signal()
+        icv_data = Signal(32)
+        icv_sources = []
+        if config.has_ghash:
+            m.submodules.gcm_tag = gcm_tag = GcmTag()
+            m.d.comb += [
+                gcm_tag.start.eq(start),
+                gcm_tag.icv_words.eq(params.icv_words),
+                gcm_tag.mask.eq(cipher.mask),
+                gcm_tag.mask_valid.eq(cipher.mask_valid),
+            ]
+            connect(m, gcm_tag.ghash_i, flipped(self.ghash_i))
+            connect(m, flipped(self.ghash_o), gcm_tag.ghash_o)
+            connect(m, sequencer.ghash_h, flipped(self.ghash_h))
+            icv_sources.append((params.tag, gcm_tag))
+        if config.has_hmac:
+            m.submodules.hmac = hmac = Hmac(config)
+            m.submodules.row_words = row_words = RowWords(config)
+            m.d.comb += [
+                hmac.start.eq(start & params.hmac),
+                sequencer.units_idle.eq(~hmac.busy),
+                hmac.auth.eq(params.auth),
+                hmac.icv_words.eq(params.icv_words),
+                row_words.start.eq(hmac.state_start),
+                row_words.words.eq(hmac.state_words),
+                row_words.first.slot.eq(sequencer.slot),
+                row_words.first.op.eq(sequencer.op),
+            ]
+            with m.Switch(Cat(hmac.outer, params.auth)):
+                for auth in hmac.auths:
+                    with m.Case(auth.value << 1):
+                        m.d.comb += row_words.first.row.eq(inner_row(auth))
+                    with m.Case(auth.value << 1 | 1):
+                        m.d.comb += row_words.first.row.eq(outer_row(auth))
+            connect(m, row_words.o, hmac.state)
+            for name in hashes(config):
+                connect(m, getattr(hmac, f"{name}_i"), flipped(getattr(self, f"{name}_i")))
+                connect(m, flipped(getattr(self, f"{name}_o")), getattr(hmac, f"{name}_o"))
+            row_users.append((~walking & running, row_words))
+            icv_sources.append((params.hmac, hmac))
+        for enable, source in icv_sources:
+            m.d.comb += [source.i.payload.eq(feed.o.payload), source.i.valid.eq(feed.o.valid & enable), source.o.ready.eq(1)]
+            with m.If(enable):
+                m.d.comb += [
+                    feed.o.ready.eq(source.i.ready),
+                    icv_valid.eq(source.o.valid), icv_data.eq(source.o.p.data), icv_last.eq(source.o.p.last),
+                ]
+
+        for enable, user in row_users:
+            m.d.comb += [user.row_req.ready.eq(self.row_req.ready & enable), user.row_rsp.payload.eq(self.row_rsp.payload)]
+            m.d.comb += user.row_rsp.valid.eq(self.row_rsp.valid & enable)
+            with m.If(enable):
+                m.d.comb += [
+                    self.row_req.valid.eq(user.row_req.valid), self.row_req.payload.eq(user.row_req.payload),
+                    self.row_rsp.ready.eq(user.row_rsp.ready),
+                ]
+
+        if config.has_aes:
+            connect(m, sequencer.aes_key, flipped(self.aes_key))
+            connect(m, cipher.aes_i, flipped(self.aes_i))
+            connect(m, flipped(self.aes_o), cipher.aes_o)
+
+        # Words of an ESP pass go back where they came from, and the ICV lies behind them; of an AH pass only
+        # the ICV field is written.
+        write_addr = Signal(word_bits(config))
+        write_en = Signal()
+        store = Signal()
+        m.d.comb += [
+            store.eq(moved & (params.esp | (cipher.o.p.kind == Kind.IV))),
+            sequencer.pass_done.eq((icv_valid & icv_last) | (moved & cipher.o.p.last & ~authenticated)),
+        ]
+        m.d.sync += [
+            write_en.eq(running & (store | icv_valid)),
+            buffer.write_data.eq(Mux(icv_valid, icv_data, cipher.o.p.data)),
+            buffer.write_addr.eq(write_addr),
+        ]
+        m.d.comb += buffer.write_en.eq(write_en)
+        with m.If(start):
+            m.d.sync += write_addr.eq(Mux(params.esp, entry.start, entry.header + 3))
+        with m.Elif(store | icv_valid):
+            m.d.sync += write_addr.eq(write_addr + 1)
+        return m

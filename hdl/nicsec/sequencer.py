@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs one packet through its plan: walk, then up to four passes, then the verdict."""
+
+from amaranth import *
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .algorithm import Auth, Encr, Status
+from .job import JobLayout, PassLayout, word_bits
+from .packet_buffer import LoadedLayout
+from .sa_layout import LeadRow, RowRequest
+from .share import AES_KEY
+from .suite import ah_iv_words, is_any
+
+__all__ = ["PassParameters", "Sequencer"]
+
+_AEAD = (Encr.AES_GCM, Encr.AES_CCM, Encr.CHACHA20_POLY1305)
+_HMAC = (Auth.HMAC_SHA1, Auth.HMAC_SHA256, Auth.HMAC_SHA384, Auth.HMAC_SHA512, Auth.HMAC_MD5)
+
+
+class PassParameters(data.StructLayout):
+    """What the units of a lane are told about a pass; held from two cycles before its start to its end."""
+
+    def __init__(self, config):
+        super().__init__({
+            "esp": 1,
+            "ipv6": 1,
+            "encr": Encr,
+            "auth": Auth,
+            "aead": 1,
+            "gmac_esp": 1,
+            "tag": 1,
+            "hmac": 1,
+            "generate": 1,
+            "esn": 1,
+            "icv_words": 4,
+            "icv_start": word_bits(config),
+            "body_words": word_bits(config),
+            "salt": 32,
+            "seq_high": 32,
+            "iv": 64,
+        })
+
+
+class Sequencer(wiring.Component):
+    """The lane's control. Fail closed: ``emit`` comes only after every pass of the plan is complete.
+
+    Parameters
+    ----------
+    config : Config
+
+    Members
+    -------
+    job : In(stream of JobLayout)
+    loaded, loaded_valid, emit, drop
+        The packet buffer's frame at work.
+    verdict : Out(stream of Status)
+        One per job.
+    claim, granted
+        The crypto units, from before the first pass to after the last.
+    walk_start, walk_done, walk_status, plan
+        The walker.
+    params : Out(PassParameters), plan_entry : Out(PassLayout)
+    start : Out(1)
+        Strobe: a pass begins.
+    pass_done : In(1)
+        Strobe: the last word of the pass is in the buffer.
+    units_idle : In(1)
+        The units have nothing left of a pass: the next one, or another user of the cores, may begin.
+    row_req, row_rsp : streams
+    slot : Out, op : Out(1)
+        SA operation of the pass.
+    aes_key, ghash_h : Out(streams)
+        When the config has those cores.
+    """
+
+    def __init__(self, config):
+        self._config = config
+        request = RowRequest(config)
+        ports = {
+            "job": In(stream.Signature(JobLayout(config))),
+            "loaded": In(LoadedLayout),
+            "loaded_valid": In(1),
+            "emit": Out(1),
+            "drop": Out(1),
+            "verdict": Out(stream.Signature(Status)),
+            "claim": Out(1),
+            "granted": In(1),
+            "walk_start": Out(1),
+            "walk_done": In(1),
+            "walk_status": In(Status),
+            "plan": In(data.ArrayLayout(PassLayout(config), 4)),
+            "params": Out(PassParameters(config)),
+            "plan_entry": Out(PassLayout(config)),
+            "start": Out(1),
+            "pass_done": In(1),
+            "units_idle": In(1),
+            "row_req": Out(stream.Signature(request)),
+            "row_rsp": In(stream.Signature(128)),
+            "slot": Out(request.members["slot"]),
+            "op": Out(1),
+        }
+        if config.has_aes:
+            ports["aes_key"] = Out(stream.Signature(AES_KEY))
+        if config.has_ghash:
+            ports["ghash_h"] = Out(stream.Signature(128))
+        super().__init__(ports)
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+
+        status = Signal(Status)
+        number = Signal(3)
+        entry = self.plan_entry
+        level = Signal.like(self.job.p.levels[0])
+        lead = Signal(LeadRow)
+        row = Signal(128)
+        wanted = Signal(2)
+        params = self.params
+        m.d.comb += [
+            level.eq(self.job.p.levels[number[1]]),
+            self.slot.eq(level.slot),
+            self.op.eq(entry.op),
+            self.row_req.p.slot.eq(level.slot),
+            self.row_req.p.op.eq(entry.op),
+            self.row_req.p.row.eq(wanted),
+            self.verdict.payload.eq(status),
+        ]
+
+        control = lead.control
+        needs_key, needs_h = Signal(), Signal()
+        claim = Signal()
+        m.d.comb += self.claim.eq(claim)
+
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.sync += [number.eq(0), status.eq(self.job.p.status), claim.eq(0)]
+                with m.If(self.job.valid & self.loaded_valid):
+                    with m.If(self.loaded.too_long):
+                        m.d.sync += status.eq(Status.TOO_LONG)
+                        m.next = "VERDICT"
+                    with m.Elif(self.loaded.error):
+                        m.d.sync += status.eq(Status.INPUT_ERROR)
+                        m.next = "VERDICT"
+                    with m.Elif(self.loaded.length != self.job.p.length):
+                        m.d.sync += status.eq(Status.MALFORMED)
+                        m.next = "VERDICT"
+                    with m.Elif(self.job.p.bypass | (self.job.p.status != Status.SUCCESS)):
+                        m.next = "VERDICT"
+                    with m.Else():
+                        m.d.comb += self.walk_start.eq(1)
+                        m.next = "WALK"
+            with m.State("WALK"):
+                m.d.sync += status.eq(self.walk_status)
+                with m.If(self.walk_done):
+                    with m.If(self.walk_status == Status.SUCCESS):
+                        m.next = "CLAIM"
+                    with m.Else():
+                        m.next = "VERDICT"
+            with m.State("CLAIM"):
+                m.d.sync += claim.eq(1)
+                with m.If(self.granted):
+                    m.next = "PASS"
+
+            with m.State("PASS"):
+                m.d.sync += [entry.eq(self.plan[number[:2]]), wanted.eq(0)]
+                with m.If(~self.units_idle):
+                    pass
+                with m.Elif(number == 4):
+                    m.next = "VERDICT"
+                with m.Elif(self.plan[number[:2]].active):
+                    m.next = "ASK"
+                with m.Else():
+                    m.d.sync += number.eq(number + 1)
+            with m.State("ASK"):
+                m.d.comb += self.row_req.valid.eq(1)
+                with m.If(self.row_req.ready):
+                    m.next = "ANSWER"
+            with m.State("ANSWER"):
+                m.d.comb += self.row_rsp.ready.eq(1)
+                with m.If(self.row_rsp.valid):
+                    m.d.sync += row.eq(self.row_rsp.payload)
+                    with m.If(wanted == 0):
+                        m.d.sync += lead.eq(self.row_rsp.payload)
+                        m.next = "PARAMETERS"
+                    with m.Else():
+                        m.next = "KEY"
+            with m.State("PARAMETERS"):
+                esp = ~control.ah
+                gmac = Signal()
+                m.d.comb += gmac.eq(Mux(control.ah, control.auth == Auth.AES_GMAC, control.encr == Encr.AES_GMAC))
+                m.d.sync += [
+                    params.esp.eq(esp),
+                    params.ipv6.eq(entry.ipv6),
+                    params.encr.eq(Mux(control.ah, Encr.NULL, control.encr)),
+                    params.auth.eq(control.auth),
+                    params.aead.eq(esp & is_any(control.encr, _AEAD)),
+                    params.gmac_esp.eq(esp & gmac),
+                    params.tag.eq((esp & (control.encr == Encr.AES_GCM)) | gmac),
+                    params.hmac.eq(is_any(control.auth, _HMAC)),
+                    params.generate.eq(control.iv_generate),
+                    params.esn.eq(control.esn),
+                    params.icv_words.eq(control.icv_words),
+                    params.icv_start.eq(entry.header - entry.start + 3 + ah_iv_words(config, control.auth)),
+                    params.body_words.eq((entry.end >> 2) - entry.header),
+                    params.salt.eq(lead.salt),
+                    params.seq_high.eq(Mux(level.seq_high_valid, level.seq_high, lead.seq_high)),
+                    params.iv.eq(level.iv[entry.op]),
+                    needs_key.eq((esp & (control.encr != Encr.NULL)) | gmac),
+                    needs_h.eq((esp & (control.encr == Encr.AES_GCM)) | gmac),
+                    wanted.eq(1),
+                ]
+                m.next = "NEXT-ROW"
+            with m.State("NEXT-ROW"):
+                # Rows 1 and 2 are the cipher key, row 3 is H; none of them stays here.
+                m.d.sync += row.eq(0)
+                with m.If(needs_key & (wanted != 0) & ((wanted != 3) | needs_h)):
+                    m.next = "ASK"
+                with m.Else():
+                    m.next = "START"
+            with m.State("KEY"):
+                taken = Signal()
+                with m.If(wanted == 3):
+                    if config.has_ghash:
+                        m.d.comb += [
+                            self.ghash_h.valid.eq(1), self.ghash_h.payload.eq(row), taken.eq(self.ghash_h.ready),
+                        ]
+                with m.Else():
+                    if config.has_aes:
+                        m.d.comb += [
+                            self.aes_key.valid.eq(1), self.aes_key.p.data.eq(row),
+                            self.aes_key.p.size.eq(control.key_size), taken.eq(self.aes_key.ready),
+                        ]
+                with m.If(taken):
+                    m.d.sync += wanted.eq(wanted + 1)
+                    m.next = "NEXT-ROW"
+            with m.State("START"):
+                m.d.comb += self.start.eq(1)
+                m.next = "RUN"
+            with m.State("RUN"):
+                with m.If(self.pass_done):
+                    m.d.sync += number.eq(number + 1)
+                    m.next = "PASS"
+
+            with m.State("VERDICT"):
+                m.d.sync += [claim.eq(0), lead.eq(0)]
+                m.d.comb += self.verdict.valid.eq(1)
+                with m.If(self.verdict.ready):
+                    m.d.comb += [
+                        self.emit.eq(status == Status.SUCCESS),
+                        self.drop.eq(status != Status.SUCCESS),
+                        self.job.ready.eq(1),
+                    ]
+                    m.next = "IDLE"
+        return m
