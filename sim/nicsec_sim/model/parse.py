@@ -156,6 +156,9 @@ def _level(
         length = 4 * (frame[at + 1] + 2)
         _need(at + length <= end)
         _need(length >= 12 + ah.iv_len + ah.icv_len, Status.NO_ROOM)
+        # A build without the masking of options or extension headers cannot hash them.
+        _need(version == 6 or header.next == header.at + 20 or supported("ipv4_options"), Status.UNSUPPORTED)
+        _need(not header.extensions or supported("ipv6_ext"), Status.UNSUPPORTED)
         level.ah, level.ah_len = at, length
         behind = IPHeader(version, header.at, end, frame[at], at + length)
         if version == 6:
@@ -185,11 +188,6 @@ def _level(
         _need(not bundle.tunnel or protocol in (_IPV4, _IPV6), Status.INVALID_PROTOCOL)
         level.inner, level.limit = at, end
     level.protocol = protocol
-
-    # A build without the masking of options or extension headers refuses to hash them; none of this in a whole one.
-    if level.ah is not None:
-        _need(version == 6 or header.next == header.at + 20 or supported("ipv4_options"), Status.UNSUPPORTED)
-        _need(not header.extensions or supported("ipv6_ext"), Status.UNSUPPORTED)
     return level
 
 
