@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SHA-256 core: vectors of NIST and RFC 4231, then chaining, stalls and timing against hashlib."""
+
+import hashlib
+import random
+
+import pytest
+from hashes import compress, cycles, digest, hmac, octets, pad, responses, withheld, words
+from nicsec.crypto.sha256 import Sha256
+
+
+def reference(message):
+    return hashlib.sha256(message).digest()
+
+
+@pytest.fixture
+def rng(request):
+    seed = 20240102
+    print(f"{request.node.name}: seed {seed}")
+    return random.Random(seed)
+
+
+@pytest.mark.parametrize(("name", "step"), [("Short", 1), ("Long", 22)])
+def test_nist(name, step):
+    cases = [case[1:] for case in responses(f"hashes/SHA2/SHA256{name}Msg.rsp")][::step]
+    assert len(cases) >= 3
+    assert digest(Sha256, [message for message, _ in cases]) == [expected for _, expected in cases]
+
+
+def test_hmac_rfc_4231():
+    cases = list(responses("HMAC/rfc-4231-sha256.txt"))
+    assert len(cases) >= 6
+    assert hmac(Sha256, [case[:2] for case in cases], reference) == [expected for *_, expected in cases]
+
+
+def test_random_with_gaps_and_back_pressure(rng):
+    messages = [rng.randbytes(rng.randrange(300)) for _ in range(20)]
+    assert digest(Sha256, messages, rng=rng) == [reference(message) for message in messages]
+
+
+def test_chaining_state(rng):
+    messages = [rng.randbytes(rng.randrange(192, 320)) for _ in range(8)]
+    heads = compress(Sha256, [(Sha256.IV, words(message[:64])) for message in messages], rng=rng)
+    heads = compress(Sha256, [(head, words(message[64:192])) for head, message in zip(heads, messages, strict=True)])
+    states = compress(Sha256, [(h, pad(Sha256, m[192:], 192)) for h, m in zip(heads, messages, strict=True)], rng=rng)
+    assert [octets(state) for state in states] == [reference(message) for message in messages]
+
+
+def test_answers_not_taken(rng):
+    messages = [rng.randbytes(70) for _ in range(5)]
+    assert digest(Sha256, messages, hold=1500) == [reference(message) for message in messages]
+
+
+def test_blocks_withheld_until_answer(rng):
+    first, second = rng.randbytes(20), rng.randbytes(70)
+    states = withheld(Sha256, (Sha256.IV, pad(Sha256, first)), (Sha256.IV, pad(Sha256, second)))
+    assert [octets(state) for state in states] == [reference(first), reference(second)]
+
+
+def test_cycles(rng):
+    """Time depends on the number of blocks only; a request behind another costs one cycle per state word."""
+
+    def spent(*blocks):
+        return cycles(Sha256, [(words(rng.randbytes(32)), words(rng.randbytes(64 * count))) for count in blocks])
+
+    assert {spent(1) for _ in range(3)} == {104}
+    assert spent(3) == spent(1) + 2 * 72
+    assert spent(1, 1, 1) == spent(1) + 2 * (72 + 8)
