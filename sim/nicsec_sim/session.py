@@ -116,7 +116,8 @@ def run(
     Raises
     ------
     RunError
-        If the build or the simulation fails or the engine breaks its protocol.
+        If the build or the simulation fails or the engine breaks its protocol; ``outcomes`` of the error are those
+        of the packets that were complete by then.
     """
     if sim not in SIMS:
         raise InputError(f"--sim must be one of {', '.join(SIMS)}, not {sim!r}")
@@ -152,9 +153,13 @@ def _run_rtl(config, bundles, packets, sim, trace, progress, seed):
     try:
         job = Job(directory)
         count = job.write(bundles, packets)
-        with _follow(job.outcomes_path, progress):
-            env = {JOB_VARIABLE: str(directory)}
-            runner.run(model, "nicsec_sim.bench.session", directory, env=env, trace=trace is not None, seed=seed)
+        env = {JOB_VARIABLE: str(directory)}
+        try:
+            with _follow(job.outcomes_path, progress):
+                runner.run(model, "nicsec_sim.bench.session", directory, env=env, trace=trace is not None, seed=seed)
+        except RunError as error:
+            error.outcomes = job.outcomes()
+            raise
         outcomes = job.outcomes()
         if len(outcomes) != count:
             raise RunError(f"the simulation ended after {len(outcomes)} of {count} packets")

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands of ``nicsec``, one module each, and what they share at the terminal."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+__all__ = ["err", "out", "progress"]
+
+#: What a command is asked for goes to ``out``; what it says meanwhile goes to ``err``.
+out = Console()
+err = Console(stderr=True)
+
+
+@contextmanager
+def progress(text: str, total: int) -> Iterator[Callable[[int], None] | None]:
+    """A bar on standard error while the body runs, if that is a terminal.
+
+    The value is a function that takes the number of things done so far, or None where nobody watches.
+    """
+    if not err.is_terminal:
+        yield None
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=err, transient=True) as bar:
+        task = bar.add_task(text, total=total)
+        yield lambda done: bar.update(task, completed=done)
