@@ -2,16 +2,13 @@
 """The tag of GCM and GMAC (SP 800-38D) over a stream of words, with GHASH behind its seam."""
 
 from amaranth import *
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .crypto.ghash import GhashBlock
 from .words import AuthWord, IcvWord
 
-__all__ = ["GcmTag", "GhashBlock"]
-
-#: Request of the GHASH seam.
-GhashBlock = data.StructLayout({"block": 128, "last": 1})
-
+__all__ = ["GcmTag"]
 
 class GcmTag(wiring.Component):
     """Gathers blocks for GHASH, closes them with the length block and hides the result behind ``mask``.
@@ -40,7 +37,7 @@ class GcmTag(wiring.Component):
             "mask_valid": In(1),
             "i": In(stream.Signature(AuthWord)),
             "o": Out(stream.Signature(IcvWord)),
-            "ghash_i": Out(stream.Signature(GhashBlock)),
+            "ghash_i": Out(stream.Signature(GhashBlock())),
             "ghash_o": In(stream.Signature(128)),
         })
 

@@ -8,7 +8,8 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from .algorithm import Status
 from .auth_feed import AuthFeed
 from .cipher import Cipher
-from .gcm_tag import GcmTag, GhashBlock
+from .crypto.ghash import GhashBlock
+from .gcm_tag import GcmTag
 from .hmac import Hmac
 from .job import JobLayout, word_bits
 from .mutable import Mutable
@@ -65,7 +66,7 @@ class Lane(wiring.Component):
         if config.has_ghash:
             ports |= {
                 "ghash_h": Out(stream.Signature(128)),
-                "ghash_i": Out(stream.Signature(GhashBlock)),
+                "ghash_i": Out(stream.Signature(GhashBlock())),
                 "ghash_o": In(stream.Signature(128)),
             }
         super().__init__(ports)

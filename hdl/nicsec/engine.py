@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine: ports, control side, one lane and its crypto units. Only wiring."""
+
+from amaranth import *
+from amaranth.lib import fifo, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from .axi_lite import AxiLiteSignature
+from .collect import Collect
+from .control import Control
+from .crypto.aes import Aes
+from .crypto.ghash import Ghash
+from .crypto.sha1 import Sha1
+from .crypto.sha256 import Sha256
+from .descriptor import Completion, Descriptor
+from .dispatch import Dispatch, Ticket
+from .lane import Lane
+from .share import Share, crypto_members, hashes
+from .stream import AxisSignature, BeatLayout, Register, SkidBuffer
+from .width import BeatsToWords, WordsToBeats
+
+__all__ = ["Engine"]
+
+_HASH_CORES = {"sha1": Sha1, "sha256": Sha256}
+
+#: Packets between descriptor and completion: two in the lane, one dispatched, one being collected.
+_TICKETS = 4
+
+
+class Engine(wiring.Component):
+    """IPsec send-path offload engine: frames and descriptors in, protected frames and completions out.
+
+    Parameters
+    ----------
+    config : Config
+
+    Members
+    -------
+    s_axis : In(AxisSignature)
+        Frames, in the order of their descriptors. ``tuser`` on any beat marks the frame as bad.
+    s_desc : In(AxisSignature)
+        Descriptors (docs/design.md section 2).
+    m_axis : Out(AxisSignature)
+        Protected and bypassed frames, in the order of their descriptors; ``tuser`` stays 0.
+    m_cpl : Out(AxisSignature)
+        One completion per descriptor, in order (section 3).
+    s_axil : In(AxiLiteSignature)
+        Registers (section 6).
+    irq : Out(1)
+    """
+
+    def __init__(self, config):
+        self._config = config
+        super().__init__({
+            "s_axis": In(AxisSignature(config.data_width)),
+            "s_desc": In(AxisSignature(Descriptor.as_shape().size, frame=False)),
+            "m_axis": Out(AxisSignature(config.data_width)),
+            "m_cpl": Out(AxisSignature(Completion.as_shape().size, frame=False)),
+            "s_axil": In(AxiLiteSignature(addr_width=16, data_width=32)),
+            "irq": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+
+        m.submodules.control = control = Control(config)
+        m.submodules.dispatch = dispatch = Dispatch(config)
+        m.submodules.lane = lane = Lane(config)
+        m.submodules.collect = collect = Collect()
+        m.submodules.share = share = Share(config)
+        connect(m, flipped(self.s_axil), control.s_axil)
+        m.d.comb += self.irq.eq(control.irq)
+
+        # Frames in.
+        m.submodules.ingress = ingress = SkidBuffer(BeatLayout(config.data_width))
+        m.submodules.cut = cut = BeatsToWords(config.data_width)
+        m.d.comb += [
+            ingress.i.p.data.eq(self.s_axis.tdata),
+            ingress.i.p.keep.eq(self.s_axis.tkeep),
+            ingress.i.p.last.eq(self.s_axis.tlast),
+            ingress.i.p.error.eq(self.s_axis.tuser),
+            ingress.i.valid.eq(self.s_axis.tvalid),
+            self.s_axis.tready.eq(ingress.i.ready),
+        ]
+        connect(m, ingress.o, cut.i)
+        connect(m, cut.o, lane.load)
+
+        # Descriptors in. Nothing is dispatched before the table is wiped.
+        m.submodules.descriptors = descriptors = Register(Descriptor)
+        m.d.comb += [
+            descriptors.i.payload.eq(self.s_desc.tdata),
+            descriptors.i.valid.eq(self.s_desc.tvalid),
+            self.s_desc.tready.eq(descriptors.i.ready),
+            dispatch.i.payload.eq(descriptors.o.payload),
+            dispatch.i.valid.eq(descriptors.o.valid & control.ready),
+            descriptors.o.ready.eq(dispatch.i.ready & control.ready),
+            dispatch.enable.eq(control.enable),
+            control.started.eq(dispatch.started),
+            control.retired.eq(collect.retired),
+        ]
+        connect(m, dispatch.lookup, control.lookup)
+        connect(m, control.found, dispatch.found)
+        connect(m, dispatch.job, lane.job)
+        connect(m, lane.row_req, control.row_req)
+        connect(m, control.row_rsp, lane.row_rsp)
+
+        # Tickets wait for their packets.
+        m.submodules.tickets = tickets = fifo.SyncFIFOBuffered(width=Ticket.size, depth=_TICKETS)
+        m.d.comb += [
+            tickets.w_data.eq(dispatch.ticket.payload),
+            tickets.w_en.eq(dispatch.ticket.valid),
+            dispatch.ticket.ready.eq(tickets.w_rdy),
+            collect.ticket.payload.eq(tickets.r_data),
+            collect.ticket.valid.eq(tickets.r_rdy),
+            tickets.r_en.eq(collect.ticket.ready),
+        ]
+
+        # Frames and completions out.
+        m.submodules.pack = pack = WordsToBeats(config.data_width)
+        m.submodules.egress = egress = SkidBuffer(BeatLayout(config.data_width))
+        m.submodules.completions = completions = Register(Completion)
+        connect(m, lane.verdict, collect.verdict)
+        connect(m, lane.drain, collect.i)
+        connect(m, collect.o, pack.i)
+        connect(m, pack.o, egress.i)
+        connect(m, collect.completion, completions.i)
+        connect(m, collect.event, control.event)
+        m.d.comb += [
+            self.m_axis.tdata.eq(egress.o.p.data),
+            self.m_axis.tkeep.eq(egress.o.p.keep),
+            self.m_axis.tlast.eq(egress.o.p.last),
+            self.m_axis.tuser.eq(egress.o.p.error),
+            self.m_axis.tvalid.eq(egress.o.valid),
+            egress.o.ready.eq(self.m_axis.tready),
+            self.m_cpl.tdata.eq(completions.o.payload),
+            self.m_cpl.tvalid.eq(completions.o.valid),
+            completions.o.ready.eq(self.m_cpl.tready),
+        ]
+
+        # Crypto units, shared by the lane and key set-up.
+        for user, client in ((lane, share.lane), (control, share.setup)):
+            m.d.comb += [client.claim.eq(user.claim), user.granted.eq(client.granted)]
+            for name, member in crypto_members(config).items():
+                if member.flow == Out:
+                    connect(m, getattr(user, name), getattr(client, name))
+                else:
+                    connect(m, getattr(client, name), getattr(user, name))
+        # No key outlives the packet that it was loaded for, so deletion need not look for copies.
+        claimed, released = Signal(), Signal()
+        m.d.sync += claimed.eq(lane.claim | control.claim)
+        m.d.comb += released.eq(claimed & ~lane.claim & ~control.claim)
+        if config.has_aes:
+            m.submodules.aes = aes = Aes(sbox=config.aes_sbox)
+            connect(m, share.aes_key, aes.key)
+            connect(m, share.aes_i, aes.i)
+            connect(m, aes.o, share.aes_o)
+            m.d.comb += aes.wipe.eq(released)
+        if config.has_ghash:
+            m.submodules.ghash = ghash = Ghash(digit=config.ghash_digit)
+            connect(m, lane.ghash_h, ghash.h)
+            connect(m, lane.ghash_i, ghash.i)
+            connect(m, ghash.o, lane.ghash_o)
+            m.d.comb += ghash.wipe.eq(released)
+        for name in hashes(config):
+            core = _HASH_CORES[name]()
+            m.submodules[name] = core
+            connect(m, getattr(share, f"{name}_i"), core.i)
+            connect(m, core.o, getattr(share, f"{name}_o"))
+        return m
