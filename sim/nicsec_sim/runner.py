@@ -13,6 +13,7 @@ import hashlib
 import os
 import shutil
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from cocotb_tools import config as cocotb_config
 from cocotb_tools import runner as cocotb_runner
 
 from .errors import InputError, RunError
-from .tools import find_verilator, package_version
+from .tools import find_verilator, package_version, program_version
 
 __all__ = ["SIMULATORS", "Model", "Result", "build", "build_engine", "cache_root", "run", "to_verilog", "verilog_path"]
 
@@ -48,10 +49,11 @@ class _Verilator(cocotb_runner.Verilator):
     def _build_command(self):
         commands = super()._build_command()
         self.env.update(find_verilator().env)
-        verilate = commands[0]
-        if verilate.count("--public-flat-rw") != 1:
+        if len(commands) != 2 or commands[0].count("--public-flat-rw") != 1 or commands[1][0] != "make":
             raise RunError("cocotb's Verilator runner has changed: --public-flat-rw is not where it was in 2.1")
-        verilate.remove("--public-flat-rw")
+        commands[0].remove("--public-flat-rw")
+        # The shared objects are older than the makefile just written, and no worse for it.
+        commands[1] += ["-o", "Vtop.mk"]
         return commands
 
 
@@ -205,6 +207,9 @@ def _compile(path, name, sim, text, trace, quiet):
         control = path / "ports.vlt"
         control.write_text(f'`verilator_config\npublic_flat_rw -module "{name}" -var "*"\n')
         sources.insert(0, control)
+        shared = _shared_objects(trace)
+        for item in shared.glob("*.o"):
+            shutil.copy2(item, path)
     log = path / "build.log"
     try:
         # cocotb's runner prints its commands; what failed is in the log.
@@ -217,6 +222,25 @@ def _compile(path, name, sim, text, trace, quiet):
         raise RunError(f"{sim} cannot run: {error}") from None
     except (RuntimeError, OSError) as error:
         raise RunError(f"{sim} could not build {name}: {error}{_tail(log)}") from None
+    if sim == "verilator" and not shared.exists():
+        part = Path(tempfile.mkdtemp(dir=shared.parent, prefix="part-"))
+        for item in path.glob("verilated*.o"):
+            shutil.copy2(item, part)
+        with contextlib.suppress(OSError):  # another process was first
+            part.rename(shared)
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _shared_objects(trace):
+    """Directory of Verilator's own run-time library, compiled.
+
+    It is the same for every model and takes most of a small model's build. Make compiles anew what is older than its
+    source, so the worst that a stale copy costs is time.
+    """
+    executable = find_verilator().executable
+    compiler = program_version(os.environ.get("CXX", "g++"))
+    key = _digest(str(executable), str(executable.stat().st_mtime_ns), str(compiler), *_BUILD_ARGS["verilator"])
+    return cache_root() / "sim" / f"verilated-{'trace-' if trace else ''}{key}"
 
 
 def _tail(log, lines=30):

