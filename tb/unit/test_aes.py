@@ -90,3 +90,100 @@ def test_nist(kind, size):
     batches = [(key, b"".join(text for _, text, _ in group)) for key, group in grouped]
     expected = [b"".join(cipher for *_, cipher in group) for _, group in grouped]
     assert run_aes(Aes(), batches) == expected
+
+
+@_SIZES
+@_KINDS
+def test_random_with_gaps_and_back_pressure(sbox, size):
+    seed = 40 + size
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    batches = [(rng.randbytes(size), rng.randbytes(16 * rng.randrange(1, 9))) for _ in range(6)]
+    assert run_aes(Aes(sbox=sbox), batches, rng) == [encrypt(key, text) for key, text in batches]
+
+
+def test_key_sizes_mix():
+    seed = 99
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    sizes = [32, 16, 24, 16, 32, 24, 24, 16, 16]
+    batches = [(rng.randbytes(size), rng.randbytes(16 * rng.randrange(1, 4))) for size in sizes]
+    expected = [encrypt(key, text) for key, text in batches]
+    assert run_aes(Aes(), batches) == expected
+    assert run_aes(Aes(), batches, rng) == expected
+
+
+def test_blocks_offered_with_a_key_are_under_it():
+    dut = Aes()
+    keys = [bytes(range(16)), bytes(range(32))]
+    results = []
+
+    async def key(ctx):
+        for each in keys:
+            for beat in beats(each):
+                await put(ctx, dut.key, beat)
+
+    async def blocks(ctx):
+        for _ in keys:
+            await ctx.tick().until(dut.key.valid)
+            await put(ctx, dut.i, 1)
+            await put(ctx, dut.i, 2)
+
+    async def drain(ctx):
+        results.extend(await collect(ctx, dut.o, 4))
+
+    run(dut, key, blocks, drain)
+    text = (1).to_bytes(16, "big") + (2).to_bytes(16, "big")
+    assert results == [block for each in keys for block in split(encrypt(each, text))]
+
+
+def trace(sbox, key, text, *, chain=False):
+    """Cycles, counted from the key's first beat, at which blocks were accepted and results offered."""
+    dut = Aes(sbox=sbox)
+    blocks = split(text)
+    events = []
+
+    async def feed(ctx):
+        for beat in beats(key):
+            await put(ctx, dut.key, beat)
+
+    async def offer(ctx):
+        await ctx.tick().until(dut.key.valid)
+        for block in blocks:
+            await put(ctx, dut.i, block)
+            if chain:
+                await ctx.tick().until(dut.o.valid)
+
+    async def watch(ctx):
+        ctx.set(dut.o.ready, 1)
+        async for _, _, *event in ctx.tick().sample(dut.key.valid, dut.i.valid & dut.i.ready, dut.o.valid):
+            events.append(event)
+            if sum(valid for *_, valid in events) == len(blocks):
+                break
+
+    run(dut, feed, offer, watch)
+    start = next(cycle for cycle, (seen, *_) in enumerate(events) if seen)
+    accepted = [cycle - start for cycle, (_, taken, _) in enumerate(events) if taken]
+    offered = [cycle - start for cycle, (*_, valid) in enumerate(events) if valid]
+    return accepted, offered
+
+
+@_SIZES
+@_KINDS
+def test_cycles(sbox, size):
+    rounds = _ROUNDS[size]
+    rng = random.Random(size)
+    texts = [bytes(160), b"\xff" * 160, rng.randbytes(160)]
+    keys = [bytes(size), b"\xff" * size, rng.randbytes(size)]
+    traces = [trace(sbox, key, text) for key, text in zip(keys, texts, strict=True)]
+    assert traces[0] == traces[1] == traces[2], "cycles depend on data"
+    accepted, offered = traces[0]
+    assert accepted[0] == 4 * rounds + 4 + 2
+    assert [end - begin for begin, end in zip(accepted, offered, strict=True)] == [2 * rounds + 1] * 10
+    assert [later - sooner for sooner, later in zip(accepted, accepted[2:], strict=False)] == [2 * rounds] * 8
+
+
+@_SIZES
+def test_cycles_of_a_chain(size):
+    accepted, _ = trace("bram", bytes(size), bytes(64), chain=True)
+    assert [later - sooner for sooner, later in zip(accepted, accepted[1:], strict=False)] == [2 * _ROUNDS[size] + 1] * 3

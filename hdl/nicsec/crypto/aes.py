@@ -134,20 +134,25 @@ class KeySchedule(wiring.Component):
             plain.eq(expanding & ~wiping),
         ]
 
-        # A word that goes through the S-boxes never follows another such, so their address takes the short path.
+        # The newest word is history[0] ^ sub: the S-boxes' outputs come late in the cycle and are registered as they
+        # are. A word that goes through the S-boxes never follows another such, so sub is no part of their address.
         formed, form_n = Signal(), Signal(6)
-        word, sub, address = Signal(32), Signal(32), Signal(32)
+        newest, sub, address = Signal(32), Signal(32, reset_less=True), Signal(32)
         s = Cat(sub_word.o.word_select(k, 16)[:8] for k in range(4))
         m.d.comb += [
             address.eq(term ^ Mux(plain, history[0], 0)),
             sub_word.i.eq(address),
             sub_word.en.eq(1),
-            sub.eq(Mux(rotated, s.rotate_left(8), 0) | Mux(straight, s, 0)),
-            word.eq(term ^ Mux(use_sub, sub, history[0])),
+            newest.eq(history[0] ^ sub),
         ]
         m.d.sync += [formed.eq(fetch), form_n.eq(n)]
         with m.If(formed):
-            m.d.sync += [new.eq(old) for new, old in zip(history, [word, *history], strict=False)]
+            m.d.sync += [
+                sub.eq(Mux(rotated, s.rotate_left(8), 0) | Mux(straight, s, 0)),
+                history[0].eq(term ^ Mux(use_sub, 0, newest)),
+                history[1].eq(newest),
+                *(history[k].eq(history[k - 1]) for k in range(2, 7)),
+            ]
 
         write, row, column = Signal(), Signal(4), Signal(4)
         m.d.sync += [write.eq(formed), row.eq(self.rounds - form_n[2:]), column.eq(Mux(formed, 1 << form_n[:2], 0))]
@@ -163,13 +168,13 @@ class KeySchedule(wiring.Component):
             write_port, read_port = keys.write_port(), keys.read_port(domain="comb")
             m.d.comb += [
                 write_port.addr.eq(row),
-                write_port.data.eq(history[0]),
+                write_port.data.eq(newest),
                 write_port.en.eq(column[k]),
                 read_port.addr.eq(self.left),
                 self.round_key.word_select(at, 32).eq(read_port.data),
             ]
             with m.If(column[k] & (row == self.rounds)):
-                m.d.sync += self.first_key.word_select(at, 32).eq(history[0])
+                m.d.sync += self.first_key.word_select(at, 32).eq(newest)
         m.d.comb += self.busy.eq(fetch | formed | write | second | wanted)
         return m
 

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""GHASH, some bits of a block per cycle (NIST SP 800-38D section 6.4)."""
+
+from functools import reduce
+from operator import xor
+
+from amaranth import *
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["Ghash", "GhashBlock"]
+
+#: x^128 = x^7 + x^2 + x + 1 (SP 800-38D section 6.3, the constant R).
+_FOLD = (0, 1, 2, 7)
+
+
+class GhashBlock(data.StructLayout):
+    """A block of a message, first byte in bits 127:120, and whether it is the message's last."""
+
+    def __init__(self):
+        super().__init__({"block": 128, "last": 1})
+
+
+class Ghash(wiring.Component):
+    """Hashes messages of whole blocks under the subkey H.
+
+    Bit 0 of SP 800-38D's strings, the coefficient of x^0, is bit 127 of a port. A message of m blocks takes
+    128 / digit * m + 3 cycles from its first block's acceptance to the cycle that offers its result, if its blocks
+    come fast enough: no cycle is lost between blocks, two between messages. A block may be accepted while the one before
+    it is multiplied. Nothing depends on data or key bits.
+
+    A subkey is taken between messages, and a message whose first block is offered no earlier than a subkey is
+    hashed under it: while ``h`` is valid, a message's first block is not accepted. Before the first subkey and after a
+    wipe ``i`` is not ready.
+
+    Parameters
+    ----------
+    digit : int
+        Bits per cycle: 1, 2, 4, 8, 16 or 32.
+
+    Members
+    -------
+    h : In(stream of 128)
+        Subkey H.
+    i : In(stream of GhashBlock)
+        Blocks; each message starts from Y = 0.
+    o : Out(stream of 128)
+        Y after each ``last``.
+    wipe : In(1)
+        A pulse clears H, as soon as no message is inside.
+    """
+
+    h: In(stream.Signature(128))
+    i: In(stream.Signature(GhashBlock()))
+    o: Out(stream.Signature(128))
+    wipe: In(1)
+
+    def __init__(self, *, digit=16):
+        if digit not in (1, 2, 4, 8, 16, 32):
+            raise ValueError(f"digit must be one of 1, 2, 4, 8, 16, 32, not {digit!r}")
+        self._digit = digit
+        super().__init__()
+
+    def elaborate(self, platform):
+        m = Module()
+        d = self._digit
+        steps = 128 // d
+
+        # Polynomials inside have the coefficient of x^n in bit n, the reverse of the ports.
+        subkey, keyed = Signal(128), Signal()
+        block, block_last, full = Signal(128, reset_less=True), Signal(), Signal()
+        between = Signal(init=1)
+        wiping = Signal()
+
+        # Horner's rule, highest digit first, in two stages: product = digit of x times H, then
+        # z = z x^digit + product, folded. The first digit of a block hangs on the top of the sum before it, and
+        # that on the last product; both are far from where folding adds, so it costs one XOR to look ahead.
+        x, z, product = Signal(128), Signal(128), Signal(128 + d - 1)
+        running, first, last, final = Signal(), Signal(), Signal(), Signal()
+        step = Signal(range(steps))
+
+        product_next = Signal(128 + d - 1)
+        m.d.comb += product_next.eq(reduce(xor, (Mux(x[128 - d + n], subkey << n, 0) for n in range(d))))
+        wide, total = Signal(128 + d), Signal(128)
+        m.d.comb += [
+            wide.eq((z << d) ^ product),
+            total.eq(reduce(xor, (wide[128:] << n for n in _FOLD), wide[:128])),
+        ]
+
+        seamless, start = Signal(), Signal()
+        m.d.comb += [
+            seamless.eq(last & full & ~final),
+            start.eq(~running & full & ~final),
+        ]
+        m.d.sync += first.eq(seamless | start)
+        x_next = Signal(128)
+        with m.If(first):
+            m.d.comb += x_next.eq((total ^ block) << d)
+        with m.Else():
+            m.d.comb += x_next.eq(x << d)
+        top = slice(128 - d, 128)
+        m.d.sync += x[: 128 - d].eq(x_next[: 128 - d])
+        with m.If(~running):
+            m.d.sync += x[top].eq(wide[top] ^ block[top])
+        with m.Elif(last):
+            m.d.sync += x[top].eq(wide[128 - 2 * d : 128 - d] ^ product_next[top] ^ block[top])
+        with m.Else():
+            m.d.sync += x[top].eq(x_next[top])
+
+        with m.If(running):
+            m.d.sync += [product.eq(product_next), z.eq(total), step.eq(step + 1), last.eq(step == steps - 2)]
+            with m.If(first):
+                m.d.sync += [z.eq(0), full.eq(0), final.eq(block_last)]
+            with m.If(last):
+                m.d.sync += running.eq(seamless)
+        with m.Elif(final):
+            with m.If(~self.o.valid):
+                m.d.sync += [z.eq(0), product.eq(0), final.eq(0), self.o.payload.eq(total[::-1]), self.o.valid.eq(1)]
+        with m.Elif(start):
+            m.d.sync += running.eq(1)
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
+
+        m.d.comb += [
+            self.i.ready.eq(~full & keyed & ~(between & (self.h.valid | wiping))),
+            self.h.ready.eq(~running & ~full & ~final & between),
+        ]
+        with m.If(~full):
+            m.d.sync += [block.eq(self.i.p.block[::-1]), block_last.eq(self.i.p.last)]
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += [full.eq(1), between.eq(self.i.p.last)]
+        with m.If(self.wipe):
+            m.d.sync += wiping.eq(1)
+        with m.If(self.h.ready):
+            with m.If(self.h.valid):
+                m.d.sync += [subkey.eq(self.h.payload[::-1]), keyed.eq(1), wiping.eq(0)]
+            with m.Elif(wiping):
+                m.d.sync += [subkey.eq(0), keyed.eq(0), wiping.eq(0)]
+        return m
