@@ -96,6 +96,7 @@ def run(
     *,
     sim: str = "verilator",
     trace: str | Path | None = None,
+    traceable: bool = False,
     progress: Callable[[int], None] | None = None,
     seed: int | None = None,
 ) -> Session:
@@ -109,7 +110,9 @@ def run(
     sim : str
         ``"verilator"``, ``"icarus"`` or ``"model"``.
     trace : path, optional
-        Where to put a waveform (VCD); not with the model.
+        Where to put a waveform (VCD); not with the golden model.
+    traceable : bool
+        Use the simulation model that a waveform needs even without writing one, so that only one need be built.
     progress : function, optional
         Called now and then with the number of packets done.
 
@@ -123,7 +126,7 @@ def run(
         raise InputError(f"--sim must be one of {', '.join(SIMS)}, not {sim!r}")
     if sim == "model":
         return _run_model(config, bundles, packets, progress)
-    return _run_rtl(config, bundles, packets, sim, trace, progress, seed)
+    return _run_rtl(config, bundles, packets, sim, trace, traceable, progress, seed)
 
 
 def _run_model(config, bundles, packets, progress):
@@ -143,10 +146,10 @@ def _run_model(config, bundles, packets, progress):
         raise RunError(f"the golden model broke the engine's protocol: {error}") from None
 
 
-def _run_rtl(config, bundles, packets, sim, trace, progress, seed):
+def _run_rtl(config, bundles, packets, sim, trace, traceable, progress, seed):
     from . import runner
 
-    model = runner.build_engine(config, sim, trace=trace is not None)
+    model = runner.build_engine(config, sim, trace=traceable or trace is not None)
     root = runner.cache_root() / "jobs"
     root.mkdir(parents=True, exist_ok=True)
     directory = Path(tempfile.mkdtemp(prefix=f"{sim}-", dir=root))

@@ -11,6 +11,7 @@ import typer
 from .. import hoststack, keysfile, pcap
 from ..errors import InputError
 from ..host import frame_packet, split
+from ..options import ConfigOption, PresetOption, config_from_flags
 from ..sas import read as read_sas
 from ..session import SIMS, run
 from . import err, out, progress
@@ -33,13 +34,11 @@ def protect(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="WIRE.pcap", help="What leaves the card.")],
     keys: Annotated[Path | None, typer.Option(metavar="DIR", help="For Wireshark's keys [WIRE.keys].")] = None,
     sim: Annotated[str, typer.Option(help=f"One of {', '.join(SIMS)}.")] = "verilator",
-    preset: Annotated[str | None, typer.Option(help="Configuration by name.")] = None,
-    config: Annotated[Path | None, typer.Option(metavar="FILE.toml", help="Configuration from a file.")] = None,
+    preset: PresetOption = None,
+    config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Frame the packets of PLAIN.pcap for the SAs of SAS.toml and send them through the engine."""
-    from ..options import config_from_flags
-
     engine = config_from_flags(preset, config)
     if sim not in SIMS:
         raise InputError(f"--sim must be one of {', '.join(SIMS)}, not {sim!r}")

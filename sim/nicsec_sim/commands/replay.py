@@ -12,6 +12,7 @@ import typer
 from ..cases import BadLine, Case, missing_algorithm, read_lines, result_line
 from ..errors import InputError, RunError
 from ..model.status import Status
+from ..options import ConfigOption, PresetOption, config_from_flags
 from ..session import SIMS, Session, run
 from . import err, out, progress
 
@@ -63,13 +64,11 @@ def replay(
     cases: Annotated[Path, typer.Argument(metavar="CASES.jsonl", help="One case a line; see docs/replay.md.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="RESULTS.jsonl", help="One result a line.")],
     sim: Annotated[str, typer.Option(help=f"One of {', '.join(SIMS)}.")] = "verilator",
-    preset: Annotated[str | None, typer.Option(help="Configuration by name.")] = None,
-    config: Annotated[Path | None, typer.Option(metavar="FILE.toml", help="Configuration from a file.")] = None,
+    preset: PresetOption = None,
+    config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Send the frames of CASES.jsonl through the engine and write what became of each."""
-    from ..options import config_from_flags
-
     engine = config_from_flags(preset, config)
     if sim not in SIMS:
         raise InputError(f"--sim must be one of {', '.join(SIMS)}, not {sim!r}")
