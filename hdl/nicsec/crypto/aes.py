@@ -21,9 +21,9 @@ class AesKey(data.StructLayout):
 class KeySchedule(wiring.Component):
     """Expands a key into round keys, one word a cycle, and keeps them in LUT RAM (FIPS 197 section 5.2).
 
-    The schedule runs on until all 16 rows are written, so nothing of an older, longer key stays behind; the round
-    keys are complete (``keyed``) 43, 51 or 59 cycles after the first beat was seen, and another 20, 12 or 4
-    cycles later the next key may come. ``wipe`` writes zeros the same way.
+    A block may enter 27, 31 or 35 cycles after the first beat was seen, while later round keys are still to come.
+    The schedule runs on for 64 words until all 16 rows are written, so nothing of an older, longer key stays behind.
+    ``wipe`` writes zeros the same way.
 
     Members
     -------
@@ -42,7 +42,7 @@ class KeySchedule(wiring.Component):
     rounds : Out(4)
         10, 12 or 14.
     keyed : Out(1)
-        The round keys belong to one whole key.
+        A block may enter: the round keys of one key are there or will be when it needs them.
     wiping : Out(1)
         A wipe is asked for: no block may enter.
     busy : Out(1)
@@ -156,9 +156,11 @@ class KeySchedule(wiring.Component):
 
         write, row, column = Signal(), Signal(4), Signal(4)
         m.d.sync += [write.eq(formed), row.eq(self.rounds - form_n[2:]), column.eq(Mux(formed, 1 << form_n[:2], 0))]
-        complete = Signal()
-        m.d.sync += complete.eq(formed & ~wiping & (form_n == Cat(C(3, 2), self.rounds)))
-        with m.If(complete):
+        # Word n is written while n + 1 is formed; the block that enters next reads row j 2j cycles later or more, so
+        # with word 2 rounds + 3 written every row will be in time.
+        enough = Signal()
+        m.d.sync += enough.eq(formed & ~wiping & (form_n == Cat(C(3, 2), self.rounds[1:])))
+        with m.If(enough):
             m.d.sync += self.keyed.eq(1)
         for k in range(4):
             at = 3 - k
@@ -215,6 +217,8 @@ class Aes(wiring.Component):
     busy: Out(1)
 
     def __init__(self, *, sbox="bram"):
+        if sbox not in ("bram", "logic"):
+            raise ValueError(f"sbox must be one of bram, logic, not {sbox!r}")
         self._sbox = sbox
         super().__init__()
 
