@@ -10,11 +10,8 @@ from amaranth.lib.wiring import In, Out
 __all__ = ["HashCore", "Slot", "Word"]
 
 
-class Word(data.Struct):
-    """A 32-bit word, and whether it is the last of its request or answer."""
-
-    word: 32
-    last: 1
+#: A 32-bit word, and whether it is the last of its request or answer.
+Word = data.StructLayout({"word": 32, "last": 1})
 
 
 class Slot(data.Struct):

@@ -71,11 +71,13 @@ class Sha2(HashCore):
             ]
             m.d.sync += [after.eq(before) for before, after in pairwise(w)]
 
-        # `number` is the round in stage 0.
+        # `number` is the round in stage 0. It counts without a carry chain, which logic optimization would put
+        # into the path to k.
         number = Signal(ceil_log2(self.ROUNDS), reset_less=True)
         k, kw = register("k"), register("kw")
         with m.If(step):
-            m.d.sync += [number.eq(number + 1), k.eq(Array(self._K)[number]), kw.eq(k + w[0])]
+            m.d.sync += [bit.eq(bit ^ number[:n].all()) for n, bit in enumerate(number)]
+            m.d.sync += [k.eq(Array(self._K)[number]), kw.eq(k + w[0])]
             with m.If(slots[0].load):
                 m.d.sync += [number.eq(0), k.eq(0)]
 
