@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ``nicsec`` command."""
 
-import importlib.util
 import os
 import sys
 from typing import Annotated
 
 import typer
 
+from .commands.demo import demo
+from .commands.protect import protect
+from .commands.replay import replay
 from .doctor import doctor
 from .errors import NicsecError
 from .generate import generate
@@ -41,11 +43,8 @@ def _options(
     pass
 
 
-for _name in ("demo", "protect", "replay"):
-    if importlib.util.find_spec(f"nicsec_sim.commands.{_name}"):
-        app.command()(getattr(importlib.import_module(f"nicsec_sim.commands.{_name}"), _name))
-app.command()(generate)
-app.command()(doctor)
+for _command in (demo, protect, replay, generate, doctor):
+    app.command()(_command)
 
 
 def main():
