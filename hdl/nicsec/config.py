@@ -151,6 +151,11 @@ class Config:
         return bool({"aes-gcm", "aes-gmac"} & {*self.encr, *self.auth})
 
     @property
+    def has_ah(self):
+        """AH needs an algorithm of its own: AEADs serve ESP only."""
+        return bool(self.auth)
+
+    @property
     def has_hmac(self):
         return any(name.startswith("hmac-") for name in self.auth)
 

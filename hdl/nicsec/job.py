@@ -60,7 +60,8 @@ class PassLayout(data.StructLayout):
 
     ESP: ``start`` is the word of the ESP header, ``end`` the byte behind the trailer, where the ICV
     begins. AH: ``start`` is the word of the IP header, ``header`` that of the AH, ``end`` the byte
-    behind the datagram. Positions count the two bytes of padding ahead of the frame.
+    behind the datagram; ``chained`` says that options or extension headers stand between IP header and AH.
+    Positions count the two bytes of padding ahead of the frame.
     """
 
     def __init__(self, config):
@@ -68,6 +69,7 @@ class PassLayout(data.StructLayout):
             "active": 1,
             "op": 1,
             "ipv6": 1,
+            "chained": 1,
             "start": word_bits(config),
             "header": word_bits(config),
             "end": byte_bits(config),

@@ -82,7 +82,11 @@ class Lane(wiring.Component):
         m.submodules.mutable = mutable = Mutable(config)
         m.submodules.cipher = cipher = Cipher(config)
         m.submodules.feed = feed = AuthFeed()
-        params, entry, start = sequencer.params, sequencer.plan_entry, sequencer.start
+        params, entry = sequencer.params, sequencer.plan_entry
+        start, scanning = Signal(), Signal()
+        m.d.comb += start.eq(sequencer.start & ~sequencer.scan)
+        with m.If(sequencer.start):
+            m.d.sync += scanning.eq(sequencer.scan)
 
         connect(m, flipped(self.load), buffer.load)
         connect(m, buffer.drain, flipped(self.drain))
@@ -123,12 +127,20 @@ class Lane(wiring.Component):
 
         # The pass: reader, mask, cipher; then back into the buffer and on to authentication.
         m.d.comb += [
-            reader.start.eq(start),
+            reader.start.eq(sequencer.start),
             reader.first.eq(entry.start),
             reader.body.eq(entry.header),
-            reader.end.eq(entry.end),
+            reader.end.eq(Mux(scanning, entry.header << 2, entry.end)),
+            reader.route.active.eq(mutable.route.active & entry.chained & ~params.esp & ~scanning),
+            reader.route.first.eq(mutable.route.first),
+            reader.route.end.eq(mutable.route.end),
             reader.esp.eq(params.esp),
-            mutable.start.eq(start),
+            mutable.start.eq(sequencer.start),
+            mutable.scan.eq(sequencer.scan),
+            mutable.header_words.eq(params.header_words),
+            mutable.iv_words.eq(params.iv_words),
+            sequencer.scanned.eq(mutable.scanned),
+            sequencer.scan_status.eq(mutable.status),
             mutable.enable.eq(~params.esp),
             mutable.ipv6.eq(params.ipv6),
             mutable.icv_start.eq(params.icv_start),

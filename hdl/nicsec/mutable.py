@@ -1,18 +1,52 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Zeroes the mutable fields of an AH pass, in the hash input only (RFC 4302 section 3.3.3)."""
+"""What AH hashes in place of the headers ahead of it (RFC 4302 section 3.3.3.1 and appendix A)."""
 
 from amaranth import *
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .algorithm import Status
 from .job import word_bits
-from .words import PassWord
+from .words import Kind, PassWord
 
-__all__ = ["Mutable"]
+__all__ = ["Mutable", "RouteLayout"]
+
+_END, _NOP, _LSRR, _SSRR = 0x00, 0x01, 0x83, 0x89
+#: Security, extended security, commercial security, router alert, sender directed delivery.
+_IMMUTABLE = (0x82, 0x85, 0x86, 0x94, 0x95)
+_ROUTING = 43
+_IPV4_WORDS, _IPV6_WORDS = 5, 10
+
+
+class RouteLayout(data.StructLayout):
+    """An IPv6 routing header with segments left. ``first`` is the word of the next address to be visited, ``end``
+    the word behind the last, both counted from the IP header."""
+
+    def __init__(self, words):
+        super().__init__({"active": 1, "first": words, "end": words})
+
+
+class _Phase(enum.Enum, shape=4):
+    """What the next byte of an option area is."""
+
+    TYPE = 0
+    LENGTH = 1
+    DATA = 2
+    END = 3  #: behind IPv4's end of options
+    HEADER_NEXT = 4  #: of an IPv6 extension header
+    HEADER_LENGTH = 5
+    ROUTE_TYPE = 6
+    ROUTE_LEFT = 7
+    ROUTE_DATA = 8
 
 
 class Mutable(wiring.Component):
-    """Passes words on; when ``enable``, the mutable fields and the ICV as zero. One word per two cycles, latency 1.
+    """Passes words on; when ``enable``, what routers change as zero, what they change predictably as it will
+    arrive, and the ICV as zero. Two cycles per word, six for a word of options or extension headers.
+
+    Options are read twice: a scan, which ends ahead of AH and gives nothing out, finds a source route's last
+    address and an IPv6 routing header before the destination address is passed. The reader then swaps the
+    addresses of ``route``.
 
     Parameters
     ----------
@@ -21,12 +55,25 @@ class Mutable(wiring.Component):
     Members
     -------
     start : In(1)
-        Strobe ahead of a pass; the members below are then held until its last word has left.
+        Strobe ahead of a scan or a pass; the members below are then held until its last word was taken.
+    scan : In(1)
+        With ``start``: this is a scan.
     enable : In(1)
+        The pass is one of AH.
     ipv6 : In(1)
+    header_words : In
+        Words from the IP header to AH.
     icv_start : In
-        Words from the IP header to the ICV.
+        Words from the IP header to the ICV proper.
     icv_words : In(4)
+    iv_words : In(2)
+        Words of IV ahead of the ICV; they are marked as :attr:`Kind.IV`.
+    scanned : Out(1)
+        Strobe: the scan is done and ``status`` and ``route`` hold to the next one.
+    status : Out(Status)
+        ``MALFORMED`` for options that overrun their header or a broken source route, ``UNSUPPORTED`` for a
+        routing header of unknown type with segments left.
+    route : Out(RouteLayout)
     i, o : streams of PassWord
     """
 
@@ -35,10 +82,16 @@ class Mutable(wiring.Component):
         self._words = words
         super().__init__({
             "start": In(1),
+            "scan": In(1),
             "enable": In(1),
             "ipv6": In(1),
+            "header_words": In(words),
             "icv_start": In(words),
             "icv_words": In(4),
+            "iv_words": In(2),
+            "scanned": Out(1),
+            "status": Out(Status),
+            "route": Out(RouteLayout(words)),
             "i": In(stream.Signature(PassWord)),
             "o": Out(stream.Signature(PassWord)),
         })
@@ -46,39 +99,187 @@ class Mutable(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         index = Signal(self._words)
-        icv_left = Signal(4)
-        valid = Signal()
         held = Signal(PassWord, reset_less=True)
-        keep = Signal(4)
+        valid = Signal()
+        scanning = Signal()
+        icv_left = Signal(4)
+        step = Signal(2)
 
-        m.d.comb += [self.o.valid.eq(valid), self.o.payload.eq(held), self.i.ready.eq(~valid), keep.eq(0b1111)]
-        with m.If(self.enable):
-            with m.Switch(index):
-                with m.Case(0):
-                    m.d.comb += keep.eq(Mux(self.ipv6, 0b1000, 0b1011))
-                with m.Case(1):
-                    m.d.comb += keep.eq(Mux(self.ipv6, 0b1110, 0b1100))
-                with m.Case(2):
-                    m.d.comb += keep.eq(Mux(self.ipv6, 0b1111, 0b0100))
-            with m.If((index == self.icv_start) | (icv_left != 0)):
-                m.d.comb += keep.eq(0)
+        phase = Signal(_Phase)
+        protocol = Signal(8)  # of the IPv6 header at hand
+        following = Signal(8)
+        left = Signal(12)  # bytes of the option area from the next one on
+        option_left = Signal(8)
+        option_first = Signal()
+        option_length = Signal(8)
+        option_route = Signal()
+        wipe = Signal()
+        last_address = Signal(32)
+        route_known = Signal()  # the pointer of a source route is not past its end
+        destination = Signal(32)
+        redirected = Signal()
+        units = Signal(8)
 
-        with m.If(~valid):
-            m.d.sync += [held.eq(self.i.payload), valid.eq(self.i.valid)]
-            for n in range(4):
-                with m.If(~keep[n]):
-                    m.d.sync += held.data[8 * n : 8 * n + 8].eq(0)
-            # The low nibble of an IPv6 header's first byte belongs to the traffic class.
-            with m.If(self.enable & self.ipv6 & (index == 0)):
-                m.d.sync += held.data[24:28].eq(0)
-            with m.If(self.i.valid):
-                m.d.sync += index.eq(index + 1)
-                with m.If(index == self.icv_start):
-                    m.d.sync += icv_left.eq(self.icv_words - 1)
-                with m.Elif(icv_left != 0):
-                    m.d.sync += icv_left.eq(icv_left - 1)
-        with m.Elif(self.o.ready):
-            m.d.sync += valid.eq(0)
+        byte, result = Signal(8), Signal(8)
+        m.d.comb += [
+            byte.eq(held.data[24:]),
+            result.eq(byte),
+            self.o.valid.eq(valid),
+            self.o.payload.eq(held),
+        ]
+
+        def bad(status=Status.MALFORMED):
+            with m.If(self.status == Status.SUCCESS):
+                m.d.sync += self.status.eq(status)
+
+        in_options, last_of_header = Signal(), Signal()
+        m.d.comb += [
+            in_options.eq(
+                self.enable & (index >= Mux(self.ipv6, _IPV6_WORDS, _IPV4_WORDS)) & (index < self.header_words)
+            ),
+            last_of_header.eq(index + 1 == self.header_words),
+        ]
+
+        def finish():
+            """The word is ready to go, or in a scan to be forgotten."""
+            m.d.sync += index.eq(index + 1)
+            with m.If(scanning):
+                m.next = "TAKE"
+                with m.If(last_of_header):
+                    m.d.comb += self.scanned.eq(1)
+                    m.d.sync += scanning.eq(0)
+            with m.Else():
+                m.d.sync += valid.eq(1)
+                m.next = "GIVE"
+
+        with m.FSM():
+            with m.State("TAKE"):
+                m.d.comb += self.i.ready.eq(1)
+                m.d.sync += [held.eq(self.i.payload), step.eq(0)]
+                with m.If(self.i.valid):
+                    m.next = "MASK"
+            with m.State("MASK"):
+                with m.If(in_options):
+                    m.next = "OPTIONS"
+                with m.Else():
+                    finish()
+                    with m.If(self.enable):
+                        with m.Switch(index):
+                            with m.Case(0):
+                                with m.If(self.ipv6):
+                                    m.d.sync += held.data.eq(0x60000000)
+                                with m.Else():
+                                    m.d.sync += held.data[16:24].eq(0)
+                            with m.Case(1):
+                                m.d.sync += protocol.eq(held.data[8:16])
+                                with m.If(self.ipv6):
+                                    m.d.sync += held.data[:8].eq(0)
+                                with m.Else():
+                                    m.d.sync += held.data[:16].eq(0)
+                            with m.Case(2):
+                                with m.If(~self.ipv6):
+                                    m.d.sync += [held.data[24:].eq(0), held.data[:16].eq(0)]
+                            with m.Case(4):
+                                with m.If(~self.ipv6 & redirected):
+                                    m.d.sync += held.data.eq(destination)
+                        with m.If(self.iv_words.any() & (
+                            (index + 1 == self.icv_start) | (index + 2 == self.icv_start)
+                        )):
+                            m.d.sync += held.kind.eq(Kind.IV)
+                        with m.If(index == self.icv_start):
+                            m.d.sync += [held.data.eq(0), icv_left.eq(self.icv_words - 1)]
+                        with m.Elif(icv_left != 0):
+                            m.d.sync += [held.data.eq(0), icv_left.eq(icv_left - 1)]
+            with m.State("OPTIONS"):
+                m.d.sync += [held.data.eq(Cat(result, held.data[:24])), step.eq(step + 1), left.eq(left - 1)]
+                with m.If(step == 3):
+                    finish()
+                with m.Switch(phase):
+                    with m.Case(_Phase.TYPE):
+                        skip = Signal()
+                        m.d.comb += skip.eq(Mux(self.ipv6, byte == 0, byte == _NOP))
+                        kept = Signal()
+                        m.d.comb += kept.eq(
+                            Mux(self.ipv6, ~byte[5], Cat(byte == kind for kind in _IMMUTABLE).any())
+                        )
+                        with m.If(~self.ipv6 & (byte == _END)):
+                            m.d.sync += phase.eq(_Phase.END)
+                        with m.Elif(~skip):
+                            m.d.sync += [
+                                phase.eq(_Phase.LENGTH), wipe.eq(~kept),
+                                option_route.eq(~self.ipv6 & ((byte == _LSRR) | (byte == _SSRR))),
+                            ]
+                            with m.If(~self.ipv6 & ~kept):
+                                m.d.comb += result.eq(0)
+                            with m.If(left < 2):
+                                bad()
+                    with m.Case(_Phase.LENGTH):
+                        size = Signal(9)
+                        m.d.comb += size.eq(Mux(self.ipv6, byte, byte - 2))
+                        m.d.sync += [option_left.eq(size), option_length.eq(byte), option_first.eq(1)]
+                        with m.If(size == 0):
+                            m.d.sync += phase.eq(_Phase.TYPE)
+                        with m.Else():
+                            m.d.sync += phase.eq(_Phase.DATA)
+                        with m.If(~self.ipv6):
+                            with m.If(wipe):
+                                m.d.comb += result.eq(0)
+                            with m.If((byte < 2) | (option_route & (byte[:2] != 3))):
+                                bad()
+                        with m.If(size >= left):
+                            bad()
+                    with m.Case(_Phase.DATA):
+                        m.d.sync += [
+                            option_left.eq(option_left - 1), option_first.eq(0), last_address.eq(Cat(byte, last_address[:24])),
+                        ]
+                        with m.If(wipe):
+                            m.d.comb += result.eq(0)
+                        with m.If(option_route & option_first):
+                            m.d.sync += route_known.eq(byte <= option_length)
+                            with m.If(byte < 4):
+                                bad()
+                        with m.If(option_left == 1):
+                            m.d.sync += phase.eq(_Phase.TYPE)
+                            with m.If(option_route & ~option_first & route_known & scanning):
+                                m.d.sync += [destination.eq(Cat(byte, last_address[:24])), redirected.eq(1)]
+                    with m.Case(_Phase.HEADER_NEXT):
+                        m.d.sync += [following.eq(byte), phase.eq(_Phase.HEADER_LENGTH)]
+                    with m.Case(_Phase.HEADER_LENGTH):
+                        m.d.sync += [units.eq(byte), left.eq((byte << 3) + 6)]
+                        m.d.sync += phase.eq(Mux(protocol == _ROUTING, _Phase.ROUTE_TYPE, _Phase.TYPE))
+                    with m.Case(_Phase.ROUTE_TYPE):
+                        m.d.sync += [option_length.eq(byte), phase.eq(_Phase.ROUTE_LEFT)]
+                    with m.Case(_Phase.ROUTE_LEFT):
+                        m.d.comb += result.eq(0)
+                        m.d.sync += phase.eq(_Phase.ROUTE_DATA)
+                        with m.If(scanning & (byte != 0)):
+                            m.d.sync += [
+                                self.route.active.eq(1),
+                                self.route.first.eq(index + 2 + (units << 1) - (byte << 2)),
+                                self.route.end.eq(index + 2 + (units << 1)),
+                            ]
+                            with m.If((option_length != 0) & (option_length != 2)):
+                                bad(Status.UNSUPPORTED)
+                            with m.Elif(self.route.active):
+                                bad(Status.UNSUPPORTED)
+                            with m.Elif(units[0] | (byte > units[1:])):
+                                bad()
+                # An extension header ends with its last byte; `left` counts none ahead of its length.
+                with m.If(
+                    self.ipv6 & (left == 1) & (phase != _Phase.HEADER_NEXT) & (phase != _Phase.HEADER_LENGTH)
+                ):
+                    m.d.sync += [phase.eq(_Phase.HEADER_NEXT), protocol.eq(following)]
+            with m.State("GIVE"):
+                with m.If(self.o.ready):
+                    m.d.sync += valid.eq(0)
+                    m.next = "TAKE"
+
         with m.If(self.start):
-            m.d.sync += [index.eq(0), icv_left.eq(0)]
+            m.d.sync += [
+                index.eq(0), icv_left.eq(0), scanning.eq(self.scan),
+                phase.eq(Mux(self.ipv6, _Phase.HEADER_NEXT, _Phase.TYPE)),
+                left.eq((self.header_words - _IPV4_WORDS) << 2),
+            ]
+            with m.If(self.scan):
+                m.d.sync += [self.status.eq(Status.SUCCESS), redirected.eq(0), self.route.active.eq(0)]
         return m

@@ -34,7 +34,9 @@ class PassParameters(data.StructLayout):
             "generate": 1,
             "esn": 1,
             "icv_words": 4,
+            "header_words": word_bits(config),
             "icv_start": word_bits(config),
+            "iv_words": 2,
             "body_words": word_bits(config),
             "salt": 32,
             "seq_high": 32,
@@ -62,7 +64,10 @@ class Sequencer(wiring.Component):
         The walker.
     params : Out(PassParameters), plan_entry : Out(PassLayout)
     start : Out(1)
-        Strobe: a pass begins.
+        Strobe: a pass, or with ``scan`` a scan ahead of one, begins.
+    scan : Out(1)
+    scanned : In(1), scan_status : In(Status)
+        Strobe: the scan is done.
     pass_done : In(1)
         Strobe: the last word of the pass is in the buffer.
     units_idle : In(1)
@@ -93,6 +98,9 @@ class Sequencer(wiring.Component):
             "params": Out(PassParameters(config)),
             "plan_entry": Out(PassLayout(config)),
             "start": Out(1),
+            "scan": Out(1),
+            "scanned": In(1),
+            "scan_status": In(Status),
             "pass_done": In(1),
             "units_idle": In(1),
             "row_req": Out(stream.Signature(request)),
@@ -188,7 +196,8 @@ class Sequencer(wiring.Component):
                         m.next = "KEY"
             with m.State("PARAMETERS"):
                 esp = ~control.ah
-                gmac = Signal()
+                gmac, ah_iv = Signal(), Signal(2)
+                m.d.comb += ah_iv.eq(ah_iv_words(config, control.auth))
                 m.d.comb += gmac.eq(Mux(control.ah, control.auth == Auth.AES_GMAC, control.encr == Encr.AES_GMAC))
                 m.d.sync += [
                     params.esp.eq(esp),
@@ -202,7 +211,9 @@ class Sequencer(wiring.Component):
                     params.generate.eq(control.iv_generate),
                     params.esn.eq(control.esn),
                     params.icv_words.eq(control.icv_words),
-                    params.icv_start.eq(entry.header - entry.start + 3 + ah_iv_words(config, control.auth)),
+                    params.header_words.eq(entry.header - entry.start),
+                    params.icv_start.eq(entry.header - entry.start + 3 + ah_iv),
+                    params.iv_words.eq(ah_iv),
                     params.body_words.eq((entry.end >> 2) - entry.header),
                     params.salt.eq(lead.salt),
                     params.seq_high.eq(Mux(level.seq_high_valid, level.seq_high, lead.seq_high)),
@@ -217,8 +228,22 @@ class Sequencer(wiring.Component):
                 m.d.sync += row.eq(0)
                 with m.If(needs_key & (wanted != 0) & ((wanted != 3) | needs_h)):
                     m.next = "ASK"
+                with m.Elif(control.ah & entry.chained):
+                    m.next = "SCAN"
                 with m.Else():
                     m.next = "START"
+            with m.State("SCAN"):
+                m.d.comb += [self.start.eq(1), self.scan.eq(1)]
+                m.next = "SCANNING"
+            with m.State("SCANNING"):
+                with m.If(self.scanned):
+                    m.next = "SCANNED"
+            with m.State("SCANNED"):
+                with m.If(self.scan_status == Status.SUCCESS):
+                    m.next = "START"
+                with m.Else():
+                    m.d.sync += status.eq(self.scan_status)
+                    m.next = "VERDICT"
             with m.State("KEY"):
                 taken = Signal()
                 with m.If(wanted == 3):

@@ -289,7 +289,7 @@ class Walker(wiring.Component):
                     entry = self.plan[2 * index + 1]
                     with m.If(level == index):
                         m.d.sync += [
-                            entry.active.eq(1), entry.op.eq(ah_op), entry.ipv6.eq(ipv6),
+                            entry.active.eq(1), entry.op.eq(ah_op), entry.ipv6.eq(ipv6), entry.chained.eq(chained),
                             entry.start.eq(base), entry.header.eq(pos), entry.end.eq(end),
                         ]
                 with m.If(settled):
@@ -300,8 +300,6 @@ class Walker(wiring.Component):
                         fail(Status.MALFORMED)
                     with m.Elif(ah_words < ah_need):
                         fail(Status.NO_ROOM)
-                    with m.Elif(chained):
-                        fail(Status.UNSUPPORTED)
                     with m.Elif(has_esp | ipv6):
                         read(pos + ah_words, "EXTENSION")
                     with m.Else():

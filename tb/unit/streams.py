@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Helpers for unit benches on Amaranth's simulator: run, put and get with gaps and back-pressure."""
 
+import gc
+import sys
+
 from amaranth.sim import Simulator
 
 __all__ = ["collect", "get", "put", "run", "send"]
@@ -19,7 +22,15 @@ def run(dut, *testbenches, background=(), limit=200_000):
         sim.add_testbench(testbench)
     for testbench in (watchdog, *background):
         sim.add_testbench(testbench, background=True)
-    sim.run()
+    try:
+        sim.run()
+    finally:
+        # Testbenches that never end are finalised here and quietly: left to the garbage collector, they
+        # complain, and break CPython 3.11 if it happens while a syntax tree is built.
+        hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+        del sim
+        gc.collect()
+        sys.unraisablehook = hook
 
 
 async def put(ctx, stream, payload):

@@ -61,7 +61,7 @@ def expected(sa1, sa2, raw):
     """Status and passes that the model finds: (active, start, header, end) in the walker's units."""
     levels = [sa for sa in (sa2, sa1) if sa is not None]
     try:
-        found = walk(raw, levels, lambda feature: feature not in ("ipv4_options", "ipv6_ext"))
+        found = walk(raw, levels)
     except Refused as refusal:
         return refusal.status, None
     passes = [None] * 4
