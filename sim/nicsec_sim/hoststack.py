@@ -145,7 +145,7 @@ def encapsulate(packet: bytes, bundle: Bundle, framing: Framing = _DEFAULT) -> b
     if bundle.tunnel:
         if framing.tunnel is None:
             raise ValueError("tunnel must be given for a bundle in tunnel mode, not None")
-        version = ipaddress.ip_address(framing.tunnel.src).version
+        version: int = ipaddress.ip_address(framing.tunnel.src).version
         protocol = 4 if packet[0] >> 4 == 4 else 41
         at = field = 0
     else:

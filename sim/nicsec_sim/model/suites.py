@@ -2,6 +2,7 @@
 """The algorithms: what an op's ICV and ciphertext are, given the byte strings that the RFCs name."""
 
 import hmac
+from typing import Any
 
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher
@@ -71,6 +72,7 @@ def encrypt(op: Op, iv: bytes, plaintext: bytes) -> bytes:
     if op.encr_alg == "null":
         return plaintext
     assert op.encr_key is not None
+    cipher: Cipher[Any]
     if op.encr_alg == "aes-cbc":
         cipher = Cipher(AES(op.encr_key), CBC(iv))
     elif op.encr_alg == "aes-ctr":

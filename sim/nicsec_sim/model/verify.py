@@ -6,6 +6,7 @@ the other way round, as RFC 4301 section 5.2 goes, so that it tells more than th
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
@@ -64,6 +65,7 @@ def _decrypt(op: Op, iv: bytes, ciphertext: bytes) -> bytes:
     if op.encr_alg == "null":
         return ciphertext
     assert op.encr_key is not None
+    cipher: Cipher[Any]
     if op.encr_alg == "aes-ctr":
         assert op.salt is not None
         cipher = Cipher(AES(op.encr_key), CTR(op.salt + iv + (1).to_bytes(4, "big")))
