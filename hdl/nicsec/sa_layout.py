@@ -21,6 +21,7 @@ __all__ = [
     "hash_block_words",
     "hash_state_words",
     "inner_row",
+    "is_last_row",
     "outer_row",
     "row_address",
     "rows_per_op",
@@ -84,8 +85,8 @@ def rows_per_op(config):
     return 16 if _has_wide_hash(config) else 8
 
 
-def row_address(config, slot, op, row):
-    """Row address ``(slot * OPS + op) * rows_per_op + row`` as a concatenation of exactly wide values."""
+def row_address(slot, op, row):
+    """Row address ``(slot * OPS + op) * rows_per_op + row``, of values as wide as :class:`RowRequest` has them."""
     return Cat(row, op, slot)
 
 
@@ -97,6 +98,14 @@ def inner_row(auth):
 def outer_row(auth):
     """First row of the HMAC outer midstate of ``auth``, an :class:`Auth`."""
     return 8 if auth in (Auth.HMAC_SHA384, Auth.HMAC_SHA512) else 6
+
+
+def is_last_row(config, auth, row):
+    """Whether ``row`` ends a midstate, for hardware: two rows, or four with SHA-384 and SHA-512."""
+    if not _has_wide_hash(config):
+        return row[0]
+    wide = (auth == Auth.HMAC_SHA384) | (auth == Auth.HMAC_SHA512)
+    return row[0] & (row[1] | ~wide)
 
 
 def hash_state_words(auth):

@@ -17,6 +17,7 @@ from .sa_layout import (
     SlotState,
     TableCommand,
     TableResult,
+    row_address,
     rows_per_op,
 )
 from .stream import SkidBuffer
@@ -141,7 +142,7 @@ class SATable(wiring.Component):
         row_valid = Signal()
         m.d.comb += [
             advance.eq(~row_valid | self.row_rsp.ready),
-            row_read.addr.eq(Cat(requests.o.p.row, requests.o.p.op, requests.o.p.slot)),
+            row_read.addr.eq(row_address(requests.o.p.slot, requests.o.p.op, requests.o.p.row)),
             row_read.en.eq(advance),
             requests.o.ready.eq(advance),
             self.row_rsp.payload.eq(row),
@@ -216,24 +217,24 @@ class SATable(wiring.Component):
         wiping = Signal(init=1)
         row_waits = Signal()
         counter_waits = Signal()
-        row_address = Signal(row_read.addr.shape(), reset_less=True)
+        row_at = Signal(row_read.addr.shape(), reset_less=True)
         incoming = Signal(SA_ROW_WIDTH, reset_less=True)
         m.d.sync += row_waits.eq(0)
         m.d.comb += [
             row_write.en.eq(row_waits),
-            row_write.addr.eq(row_address),
+            row_write.addr.eq(row_at),
             row_write.data.eq(incoming),
             self.write.ready.eq(~wiping & ~counter_waits),
         ]
         m.d.comb += [
             counter_write.en.eq(taking.any() | counter_waits),
-            counter_write.addr.eq(Mux(taking.any(), counter_read.addr, row_address[row_bits:])),
+            counter_write.addr.eq(Mux(taking.any(), counter_read.addr, row_at[row_bits:])),
             counter_write.data.eq(Mux(taking.any(), successor, incoming[:64])),
         ]
         with m.If(~taking.any()):
             m.d.sync += counter_waits.eq(0)
         with m.If(wiping):
-            m.d.sync += [incoming.eq(0), row_waits.eq(1), row_address.eq(Cat(offset, slot))]
+            m.d.sync += [incoming.eq(0), row_waits.eq(1), row_at.eq(Cat(offset, slot))]
             # A look-up delays this by two cycles at most, the op has eight rows.
             with m.If(offset[:row_bits] == 0):
                 m.d.sync += counter_waits.eq(1)
@@ -242,7 +243,7 @@ class SATable(wiring.Component):
                 incoming.eq(self.write.p.data),
                 row_waits.eq(self.write.valid & ~self.write.p.iv),
                 counter_waits.eq(self.write.valid & self.write.p.iv),
-                row_address.eq(Cat(self.write.p.row, self.write.p.op, head_slot)),
+                row_at.eq(row_address(head_slot, self.write.p.op, self.write.p.row)),
             ]
 
         m.d.comb += [

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two users of one set of crypto units, one at a time."""
 
-from amaranth.lib import data, stream
+from amaranth import *
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["AES_KEY", "HASH_WORD", "crypto_members", "hashes"]
+__all__ = ["AES_KEY", "HASH_OF", "HASH_WORD", "CryptoUser", "Share", "crypto_members", "hash_members", "hashes"]
 
 #: AES key beat: two per key, bytes 0-15 then 16-31; ``size`` 0, 1, 2: 128, 192, 256 bits.
 AES_KEY = data.StructLayout({"data": 128, "size": 2})
 #: Word of a hash stream.
 HASH_WORD = data.StructLayout({"word": 32, "last": 1})
 
-_HASH_OF = {
+#: Hash core of an HMAC.
+HASH_OF = {
     "hmac-md5-96": "md5",
     "hmac-sha1-96": "sha1",
     "hmac-sha256-128": "sha256",
@@ -22,18 +24,92 @@ _HASH_OF = {
 
 def hashes(config):
     """Names of the hash cores that ``config`` needs, sorted."""
-    return sorted({_HASH_OF[name] for name in config.auth if name in _HASH_OF})
+    return sorted({HASH_OF[name] for name in config.auth if name in HASH_OF})
+
+
+def hash_members(config):
+    """Members of a user of the hash cores of ``config``: ``sha1_i``, ``sha1_o`` and so on."""
+    members = {}
+    for name in hashes(config):
+        members[f"{name}_i"] = Out(stream.Signature(HASH_WORD))
+        members[f"{name}_o"] = In(stream.Signature(HASH_WORD))
+    return members
 
 
 def crypto_members(config):
-    """Members of a component that uses the crypto units of ``config``: ``aes_key``, ``aes_i``, ``aes_o`` and,
-    for each hash core, ``sha1_i``, ``sha1_o`` and so on."""
+    """Members of a user of the crypto units of ``config``: ``aes_key``, ``aes_i``, ``aes_o`` and those of the hash
+    cores."""
     members = {}
     if config.has_aes:
         members["aes_key"] = Out(stream.Signature(AES_KEY))
         members["aes_i"] = Out(stream.Signature(128))
         members["aes_o"] = In(stream.Signature(128))
-    for name in hashes(config):
-        members[f"{name}_i"] = Out(stream.Signature(HASH_WORD))
-        members[f"{name}_o"] = In(stream.Signature(HASH_WORD))
-    return members
+    return members | hash_members(config)
+
+
+class CryptoUser(wiring.Signature):
+    """A user of the crypto units: ``claim`` asks for all of them at once, ``granted`` says that they are connected.
+
+    The user keeps ``claim`` high from its first transfer to its last, and lowers it for a cycle or more between two
+    tasks. It leaves the units empty: every answer taken, no half request behind.
+    """
+
+    def __init__(self, config):
+        super().__init__({"claim": Out(1), "granted": In(1), **crypto_members(config)})
+
+
+class Share(wiring.Component):
+    """Connects one set of crypto units to the lane or to key setup.
+
+    One mutex for the whole set, so that two users can never wait for each other. The grant is a register and follows
+    a claim by a cycle; with both waiting, the one that was not served last is next. To a user without the grant every
+    stream looks stalled. The streams are not registered here: both ends of each of them are.
+
+    A key that is in the AES core at a grant is the other user's.
+
+    Members
+    -------
+    lane, setup : In(CryptoUser)
+    aes_key, aes_i, aes_o, <hash>_i, <hash>_o : streams
+        To the units.
+    """
+
+    def __init__(self, config):
+        self._config = config
+        super().__init__(
+            {"lane": In(CryptoUser(config)), "setup": In(CryptoUser(config)), **crypto_members(config)}
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        lane, setup = self.lane, self.setup
+
+        lane_was_last = Signal()
+        with m.If(~lane.claim):
+            m.d.sync += lane.granted.eq(0)
+        with m.If(~setup.claim):
+            m.d.sync += setup.granted.eq(0)
+        with m.If(~lane.granted & ~setup.granted):
+            with m.If(setup.claim & (lane_was_last | ~lane.claim)):
+                m.d.sync += [setup.granted.eq(1), lane_was_last.eq(0)]
+            with m.Elif(lane.claim):
+                m.d.sync += [lane.granted.eq(1), lane_was_last.eq(1)]
+
+        for name, member in crypto_members(self._config).items():
+            unit, ours, theirs = getattr(self, name), getattr(lane, name), getattr(setup, name)
+            if member.flow == Out:
+                m.d.comb += [
+                    unit.payload.eq(Mux(setup.granted, theirs.payload, ours.payload)),
+                    unit.valid.eq((ours.valid & lane.granted) | (theirs.valid & setup.granted)),
+                    ours.ready.eq(unit.ready & lane.granted),
+                    theirs.ready.eq(unit.ready & setup.granted),
+                ]
+            else:
+                m.d.comb += [
+                    ours.payload.eq(unit.payload),
+                    theirs.payload.eq(unit.payload),
+                    ours.valid.eq(unit.valid & lane.granted),
+                    theirs.valid.eq(unit.valid & setup.granted),
+                    unit.ready.eq((ours.ready & lane.granted) | (theirs.ready & setup.granted)),
+                ]
+        return m

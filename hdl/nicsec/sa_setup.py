@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Key setup: checks a staged SA, derives GHASH subkey and HMAC midstates, fills the table's rows."""
+
+from amaranth import *
+from amaranth.lib import data, enum, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from .algorithm import SACommand, SAResult
+from .sa_layout import OPS, SA_ROW_WIDTH, Control, RowWrite, TableCommand, TableResult, is_last_row, rows_per_op
+from .sa_midstate import Midstate
+from .sa_rules import needs_subkey, takes_iv, uses_hmac, verdict
+from .share import crypto_members, hash_members
+
+__all__ = ["SASetup", "SetupCommand", "WindowWrite"]
+
+#: Words of an op's window, and where the authentication key starts in it.
+_WINDOW_WORDS = 64
+_AUTH_KEY = 16
+
+_SUBKEY_ROW = 3
+_INNER_ROW = 4
+
+#: ``op``: a :class:`SACommand`; ``handle``: what a delete deletes.
+SetupCommand = data.StructLayout({"op": 8, "handle": 32})
+
+
+class WindowWrite(wiring.Signature):
+    """One word of the staging window: ``addr`` counts words, op 0 first."""
+
+    def __init__(self):
+        super().__init__({"en": Out(1), "addr": Out(range(OPS * _WINDOW_WORDS)), "data": Out(32)})
+
+
+class _Step(enum.Enum, shape=3):
+    """What the row in the making is."""
+
+    LEAD = 0
+    IV = 1
+    KEY = 2
+    KEY_HIGH = 3
+    SUBKEY = 4
+    INNER = 5
+    OUTER = 6
+
+
+class SASetup(wiring.Component):
+    """Executes SA commands.
+
+    Add: the window's ops are checked (:mod:`nicsec.sa_rules`), then for each op the rows of docs/design.md section 7
+    are written into the slot that the table will hand out, and last the table makes the slot VALID. GHASH subkey:
+    H = E_K(0^128) under the *cipher key* (SP 800-38D section 7.1), for AH-GMAC too, whose key therefore goes into the
+    cipher key window. Midstates: the hash of key xor ipad and of key xor opad (RFC 2104), for the authentication key
+    as it lies in the window. Delete is passed to the table. Before a result is given, the window and whatever of it
+    lay in registers here are zero.
+
+    The time of an add depends on the algorithms and on waiting for the crypto units only: with SHA-256 about 300
+    cycles an op and 128 for emptying the window. The units are held for one subkey or one midstate at a time.
+
+    Parameters
+    ----------
+    config : Config
+
+    Members
+    -------
+    ready : Out(1)
+        The window has been emptied after reset; writes to it and commands are heeded from then on.
+    window : In(WindowWrite)
+        Heeded between commands only.
+    cmd : In(stream of ``SetupCommand``)
+    result : Out(stream of ``TableResult``)
+        One per command; ``handle`` is that of a new SA.
+    table_cmd, table_result, write, free
+        To :class:`~nicsec.sa_table.SATable`.
+    claim, granted, aes_key, aes_i, aes_o, <hash>_i, <hash>_o
+        See :class:`~nicsec.share.CryptoUser`.
+    """
+
+    def __init__(self, config):
+        self.config = config
+        self._window = Memory(
+            shape=32, depth=OPS * _WINDOW_WORDS, init=[], attrs={"ram_style": "block", "no_rw_check": 1}
+        )
+        super().__init__(
+            {
+                "ready": Out(1),
+                "window": In(WindowWrite()),
+                "cmd": In(stream.Signature(SetupCommand)),
+                "result": Out(stream.Signature(TableResult)),
+                "table_cmd": Out(stream.Signature(TableCommand)),
+                "table_result": In(stream.Signature(TableResult)),
+                "write": Out(stream.Signature(RowWrite(config))),
+                "free": In(range(config.sa_slots + 1)),
+                "claim": Out(1),
+                "granted": In(1),
+                **crypto_members(config),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+
+        m.submodules.window = window = self._window
+        read, write = window.read_port(), window.write_port()
+
+        command = Signal(SetupCommand, reset_less=True)
+        code = Signal(SAResult, reset_less=True)
+        answering = Signal()
+        control = Signal(Control)
+        next_control = Signal(Control)
+        generate = Signal(OPS)
+        subkey = Signal()
+        op = Signal()
+        address = Signal(range(_WINDOW_WORDS))
+        step = Signal(_Step)
+        number = Signal(range(rows_per_op(config)))
+
+        # Every word of a row, wherever it comes from, is shifted in at the low end.
+        row = Signal(SA_ROW_WIDTH)
+        word = Signal(32)
+        shift = Signal()
+        beat = Signal(3)
+        with m.If(shift):
+            m.d.sync += row.eq(Cat(word, row))
+        m.d.comb += [
+            # The counter's high half is shifted in ahead of its low half.
+            read.addr.eq(Cat(address ^ Mux(step == _Step.IV, 3, 0), op)),
+            self.write.p.data.eq(row),
+            self.write.p.op.eq(op),
+            self.write.p.row.eq(number),
+            self.write.p.iv.eq(step == _Step.IV),
+            self.table_cmd.p.delete.eq(command.op == SACommand.DELETE.value),
+            self.table_cmd.p.handle.eq(command.handle),
+            self.table_cmd.p.generate.eq(generate),
+            self.result.p.code.eq(code),
+            self.result.p.handle.eq(command.handle),
+        ]
+        m.d.sync += subkey.eq(needs_subkey(config, control))
+        m.d.sync += [write.en.eq(0), write.addr.eq(self.window.addr), write.data.eq(self.window.data)]
+
+        after_keys = "NEXT"
+        if config.has_hmac:
+            after_keys = "PAD"
+            m.submodules.midstate = midstate = Midstate(config)
+            for name in hash_members(config):
+                connect(m, getattr(midstate, name), flipped(getattr(self, name)))
+            m.d.comb += [
+                midstate.auth.eq(control.auth),
+                midstate.outer.eq(step == _Step.OUTER),
+                midstate.granted.eq(self.granted),
+                midstate.key.eq(read.data),
+            ]
+
+        with m.FSM(init="EMPTY"):
+            with m.State("EMPTY"):
+                m.d.sync += [write.en.eq(1), write.addr.eq(Cat(address, op)), write.data.eq(0)]
+                m.d.sync += [row.eq(0), control.eq(0), next_control.eq(0), generate.eq(0), step.eq(_Step.LEAD)]
+                m.d.sync += Cat(address, op).eq(Cat(address, op) + 1)
+                if config.has_hmac:
+                    m.d.comb += midstate.wipe.eq(1)
+                with m.If(Cat(address, op).all()):
+                    m.d.sync += self.ready.eq(1)
+                    m.next = "IDLE"
+                    with m.If(answering):
+                        m.next = "RESULT"
+            with m.State("RESULT"):
+                m.d.comb += self.result.valid.eq(1)
+                m.d.sync += answering.eq(0)
+                with m.If(self.result.ready):
+                    m.next = "IDLE"
+            with m.State("IDLE"):
+                m.d.comb += self.cmd.ready.eq(1)
+                m.d.sync += [write.en.eq(self.window.en), command.eq(self.cmd.payload), code.eq(SAResult.INVALID)]
+                m.d.sync += number.eq(0)
+                with m.If(self.cmd.valid):
+                    m.d.sync += answering.eq(1)
+                    with m.Switch(self.cmd.p.op):
+                        with m.Case(SACommand.ADD.value):
+                            m.next = "LOAD"
+                        with m.Case(SACommand.DELETE.value):
+                            m.next = "TABLE"
+                        with m.Default():
+                            m.next = "EMPTY"
+
+            with m.State("LOAD"):
+                m.d.sync += op.eq(1)
+                m.next = "FIRST"
+            with m.State("FIRST"):
+                m.d.sync += [control.eq(read.data), op.eq(0)]
+                m.next = "SECOND"
+            with m.State("SECOND"):
+                m.d.sync += next_control.eq(read.data)
+                m.next = "JUDGE"
+            with m.State("JUDGE"):
+                m.d.sync += [
+                    code.eq(verdict(config, control, next_control)),
+                    generate[0].eq(takes_iv(config, control)),
+                    generate[1].eq(takes_iv(config, next_control) & next_control.present),
+                ]
+                m.next = "DECIDE"
+            with m.State("DECIDE"):
+                m.next = "EMPTY"
+                with m.If(code == SAResult.OK):
+                    m.next = "FILL"
+                    with m.If(self.free == 0):
+                        m.d.sync += code.eq(SAResult.FULL)
+                        m.next = "EMPTY"
+
+            with m.State("FILL"):
+                m.d.comb += [word.eq(read.data), shift.eq(beat != 0)]
+                m.d.sync += beat.eq(beat + 1)
+                with m.If(beat == 4):
+                    m.d.sync += beat.eq(0)
+                    m.next = "WRITE"
+                with m.Else():
+                    m.d.sync += address.eq(address + 1)
+            with m.State("WRITE"):
+                m.d.comb += self.write.valid.eq(1)
+                with m.If(self.write.ready):
+                    m.d.sync += number.eq(number + (step != _Step.IV))
+                    with m.Switch(step):
+                        with m.Case(_Step.LEAD):
+                            m.d.sync += step.eq(_Step.IV)
+                            m.next = "FILL"
+                        with m.Case(_Step.IV):
+                            m.d.sync += [step.eq(_Step.KEY), self.claim.eq(subkey)]
+                            m.next = "FILL"
+                        with m.Case(_Step.KEY, _Step.KEY_HIGH):
+                            m.next = "KEY"
+                        with m.Case(_Step.SUBKEY):
+                            m.d.sync += self.claim.eq(0)
+                            m.next = "NEXT"
+                        if config.has_hmac:
+                            with m.Case(_Step.INNER, _Step.OUTER):
+                                m.next = "ANSWER"
+                                with m.If(is_last_row(config, control.auth, number)):
+                                    m.d.sync += [self.claim.eq(0), step.eq(_Step.OUTER)]
+                                    m.next = "PAD"
+                                    with m.If(step == _Step.OUTER):
+                                        m.next = "NEXT"
+            with m.State("KEY"):
+                beaten = Signal()
+                m.d.comb += beaten.eq(~subkey)
+                if config.has_ghash:
+                    m.d.comb += [
+                        self.aes_key.p.data.eq(row),
+                        self.aes_key.p.size.eq(control.key_size),
+                        self.aes_key.valid.eq(subkey & self.granted),
+                    ]
+                    with m.If(self.granted & self.aes_key.ready):
+                        m.d.comb += beaten.eq(1)
+                with m.If(beaten):
+                    m.d.sync += step.eq(_Step.KEY_HIGH)
+                    m.next = "FILL"
+                    with m.If(step == _Step.KEY_HIGH):
+                        m.d.sync += [step.eq(_Step.INNER), number.eq(_INNER_ROW)]
+                        m.next = after_keys
+                        if config.has_ghash:
+                            with m.If(subkey):
+                                m.d.sync += [step.eq(_Step.SUBKEY), number.eq(_SUBKEY_ROW)]
+                                m.next = "BLOCK"
+            if config.has_ghash:
+                with m.State("BLOCK"):
+                    m.d.comb += self.aes_i.valid.eq(1)
+                    with m.If(self.aes_i.ready):
+                        m.next = "TAKE"
+                with m.State("TAKE"):
+                    m.d.comb += [
+                        word.eq(Array(self.aes_o.payload.word_select(3 - n, 32) for n in range(4))[beat[:2]]),
+                        shift.eq(self.aes_o.valid),
+                        self.aes_o.ready.eq(beat == 3),
+                    ]
+                    with m.If(self.aes_o.valid):
+                        m.d.sync += beat.eq(beat + 1)
+                        with m.If(beat == 3):
+                            m.d.sync += beat.eq(0)
+                            m.next = "WRITE"
+            if config.has_hmac:
+                with m.State("PAD"):
+                    # The claim is low in this cycle, so the lane may come in between two midstates.
+                    m.next = "NEXT"
+                    with m.If(uses_hmac(config, control)):
+                        m.d.comb += midstate.start.eq(1)
+                        m.d.sync += self.claim.eq(1)
+                        m.next = "ANSWER"
+                with m.State("ANSWER"):
+                    m.d.comb += [
+                        read.addr.eq(Cat(midstate.address + _AUTH_KEY, op)),
+                        word.eq(midstate.o.payload),
+                        shift.eq(midstate.o.valid),
+                        midstate.o.ready.eq(1),
+                    ]
+                    with m.If(midstate.o.valid):
+                        m.d.sync += beat.eq(beat + 1)
+                        with m.If(beat == 3):
+                            m.d.sync += beat.eq(0)
+                            m.next = "WRITE"
+            with m.State("NEXT"):
+                m.d.sync += [control.eq(next_control), next_control.present.eq(0), op.eq(1)]
+                m.d.sync += [address.eq(0), number.eq(0), step.eq(_Step.LEAD)]
+                m.next = "FILL"
+                with m.If(~next_control.present):
+                    m.next = "TABLE"
+            with m.State("TABLE"):
+                m.d.comb += self.table_cmd.valid.eq(1)
+                with m.If(self.table_cmd.ready):
+                    m.next = "TABLE_RESULT"
+            with m.State("TABLE_RESULT"):
+                m.d.comb += self.table_result.ready.eq(1)
+                m.d.sync += [op.eq(0), address.eq(0)]
+                m.d.sync += [code.eq(self.table_result.p.code), command.handle.eq(self.table_result.p.handle)]
+                with m.If(self.table_result.valid):
+                    m.next = "EMPTY"
+        return m
