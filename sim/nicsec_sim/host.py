@@ -9,7 +9,10 @@ from .model.sa import Bundle
 from .ndis.player import Packet
 from .sas import Policy, SecurityAssociation
 
-__all__ = ["Plain", "Sent", "frame_packet", "split"]
+__all__ = ["NOT_TAKEN", "Plain", "Sent", "frame_packet", "split"]
+
+#: Reason for the one kind of drop that is as it should be.
+NOT_TAKEN = "no SA takes it"
 
 _VLAN = (b"\x81\x00", b"\x88\xa8")
 _SNAP = bytes.fromhex("aaaa03000000")
@@ -18,12 +21,13 @@ _IP = {b"\x08\x00": 4, b"\x86\xdd": 6}
 
 @dataclass(frozen=True)
 class Plain:
-    """A captured frame, taken apart; ``packet`` is None if it is not IP."""
+    """A captured frame, taken apart; ``packet`` is None unless it is a whole IP packet, which ``ip`` claims."""
 
     dst: bytes
     src: bytes
     vlan: tuple[int, ...] = ()
     snap: bool = False
+    ip: bool = False
     packet: bytes | None = None
 
     def wrap(self, packet: bytes) -> bytes:
@@ -67,7 +71,7 @@ def split(frame: bytes) -> Plain:
     at += 8 if snap else 0
     version = _IP.get(frame[at : at + 2])
     packet = _trim(frame[at + 2 :], version) if version else None
-    return Plain(frame[:6], frame[6:12], tuple(tags), snap, packet)
+    return Plain(frame[:6], frame[6:12], tuple(tags), snap, version is not None, packet)
 
 
 def _protocol(packet: bytes) -> int:
@@ -83,16 +87,18 @@ def _protocol(packet: bytes) -> int:
 def frame_packet(policy: Policy, plain: Plain, frame: bytes, bundles: dict[str, Bundle]) -> Sent:
     """Frame one packet for its SAs, whose bundles are put into ``bundles`` by name.
 
-    A frame that no SA takes is sent as it came, or dropped, as the policy says. A packet that an SA takes and that
-    cannot be framed is dropped: it must not leave as it is.
+    A frame that no SA takes is sent as it came, or dropped, as the policy says. What an SA takes and cannot be framed,
+    and a broken IP packet, of which nobody knows whether an SA would take it, is dropped: it must not leave as it is.
     """
     sa = None
+    if plain.ip and plain.packet is None:
+        return Sent(None, reason="it is no whole IP packet")
     if plain.packet is not None:
         packet = plain.packet
         ends = (packet[12:16], packet[16:20]) if packet[0] >> 4 == 4 else (packet[8:24], packet[24:40])
         sa = policy.choose(*map(ipaddress.ip_address, ends), _protocol(packet))
     if sa is None:
-        return Sent(Packet(frame)) if policy.otherwise == "bypass" else Sent(None, reason="no SA takes it")
+        return Sent(Packet(frame)) if policy.otherwise == "bypass" else Sent(None, reason=NOT_TAKEN)
     sas = (sa,) if sa.through is None else (sa, sa.through)
     versions = []
     try:

@@ -10,7 +10,7 @@ import typer
 
 from .. import hoststack, keysfile, pcap
 from ..errors import InputError
-from ..host import frame_packet, split
+from ..host import NOT_TAKEN, frame_packet, split
 from ..options import ConfigOption, PresetOption, config_from_flags
 from ..sas import read as read_sas
 from ..session import SIMS, run
@@ -53,7 +53,7 @@ def protect(
         if result.packet is None or not frame:
             reason = result.reason or "it is empty"
             dropped[reason] += 1
-            failed |= bool(result.sas)
+            failed |= reason != NOT_TAKEN
             err.print(f"packet {number} is dropped: {reason}", style="yellow", markup=False, soft_wrap=True)
             continue
         sent.append(result)
