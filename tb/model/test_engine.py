@@ -28,8 +28,9 @@ def gcm(rng, mode="transport", **fields):
 def test_no_handle_passes_anything_through():
     engine = Engine(enabled=False)
     for frame in (b"", b"x", bytes(60), bytes(range(200))):
-        result = engine.process(frame, lso=True)
+        result = engine.process(frame)
         assert (result.status, result.frame) == (Status.SUCCESS, frame)
+        assert engine.process(frame, lso=True).status is Status.UNSUPPORTED
 
 
 def test_order_of_the_engines_checks():
@@ -233,6 +234,8 @@ def test_missing_algorithms():
 
 
 def test_max_frame():
+    assert Engine().process(bytes(9600)).status is Status.SUCCESS
+    assert Engine().process(bytes(9601)).status is Status.TOO_LONG
     engine = Engine(max_frame=100)
     assert engine.process(bytes(100)).status is Status.SUCCESS
     assert engine.process(bytes(101)).status is Status.TOO_LONG

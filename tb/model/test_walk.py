@@ -74,6 +74,39 @@ def test_every_length_of_a_datagram(total):
     assert {run(frame, bundle)} == expected
 
 
+def test_headers_that_just_fit_are_read():
+    """Where exactly the bytes that a check needs are there, it is the next check that fails."""
+    rng = rng_for(10)
+    esp, udp, ah = esp_op(rng, "aes-gcm"), esp_op(rng, "aes-gcm", udp_encap=True), ah_op(rng, "hmac-sha1-96")
+    snap = bytes(12) + bytes.fromhex("0008aaaa03000000")
+
+    def ip(version, protocol, payload, **fields):
+        make, src, dst = (plain.ipv4, "10.0.0.1", "10.0.0.2") if version == 4 else (plain.ipv6, "::1", "::2")
+        return hoststack.ethernet(make(src, dst, protocol, payload, **fields))
+
+    def spi(op):
+        return op.spi.to_bytes(4, "big")
+
+    for bundle_op, frame, expected in (
+        (esp, bytes(12) + b"\x08\x06", Status.INVALID_PROTOCOL),
+        (esp, bytes(12) + bytes.fromhex("810000050806"), Status.INVALID_PROTOCOL),
+        (esp, snap + b"\x08\x06", Status.INVALID_PROTOCOL),
+        (esp, ip(4, 17, b""), Status.MISSING_ESP),
+        (esp, ip(6, 17, b""), Status.MISSING_ESP),
+        (esp, ip(6, 17, b"", extensions=((0, bytes.fromhex("0000010400000000")),)), Status.MISSING_ESP),
+        (esp, ip(4, 50, bytes(8)), Status.SPI_MISMATCH),
+        (esp, ip(4, 50, spi(esp) + bytes(4)), Status.NO_ROOM),
+        (udp, ip(4, 17, bytes(8)), Status.MISSING_ESP),
+        (udp, ip(4, 17, bytes.fromhex("1194119400080000")), Status.MALFORMED),
+        (udp, ip(4, 17, bytes.fromhex("1194119400100000") + bytes(8)), Status.SPI_MISMATCH),
+        (ah, ip(4, 51, bytes(12)), Status.SPI_MISMATCH),
+        (ah, ip(4, 51, bytes([17, 1, 0, 0]) + spi(ah) + bytes(4)), Status.NO_ROOM),
+        (ah, ip(4, 51, bytes([17, 4, 0, 0]) + spi(ah) + bytes(16)), Status.SUCCESS),
+        (ah, ip(4, 51, bytes([17, 4, 0, 0]) + spi(ah) + bytes(15)), Status.MALFORMED),
+    ):
+        assert run(frame, Bundle("transport", (bundle_op,))) is expected, frame.hex()
+
+
 def test_every_truncated_frame_is_malformed():
     whole = faulty(rng_for(3))
     for length in range(len(whole.frame)):

@@ -170,10 +170,10 @@ class Engine:
             if length is not None and length != len(frame):
                 raise Refused(Status.MALFORMED)
             given = [(sa, high) for sa, high in ((sa1, esn_high1), (sa2, esn_high2)) if sa is not None]
-            if not given and not request.any:
-                return Result(Status.SUCCESS, bytes(frame))
             if lso or (csum_ip and not self.supports("csum_ip")) or (csum_l4 and not self.supports("csum_l4")):
                 raise Refused(Status.UNSUPPORTED)
+            if not given and not request.any:
+                return Result(Status.SUCCESS, bytes(frame))
             if given and not self.enabled:
                 raise Refused(Status.DISABLED)
             return Result(Status.SUCCESS, self._protect(frame, given, request))
