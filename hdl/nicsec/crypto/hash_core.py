@@ -76,7 +76,7 @@ class HashCore(wiring.Component):
         """Index of the state word that is pushed with ``count`` more to come."""
         return count
 
-    def rounds(self, m, *, step, slots, word, schedule):
+    def rounds(self, m, *, step, slots, word, schedule, load):
         """Add the rounds to ``m``.
 
         Parameters
@@ -88,8 +88,8 @@ class HashCore(wiring.Component):
             adds the word that leaves the chain.
         word : Signal
             Message or state word for stage 0; zero if the message schedule is to make it.
-        schedule : Signal
-            The slot behind the one in stage 0 takes its word from the message schedule.
+        schedule, load : Signal
+            The slot behind the one in stage 0 takes its word from the message schedule; that slot is a load.
 
         Returns
         -------
@@ -119,7 +119,8 @@ class HashCore(wiring.Component):
         fresh = Signal(reset_less=True)
         last = Signal(reset_less=True)
         count = Signal(range(self.ROUNDS - 16), reset_less=True)
-        end, tick, spare = Signal(), Signal(), Signal()
+        end = Signal(reset_less=True)
+        tick, spare = Signal(), Signal()
         step = Signal()
 
         # Requests: `taking` lets state words in, `message` those of blocks.
@@ -148,12 +149,12 @@ class HashCore(wiring.Component):
             m.d.sync += [head.eq(0), heading.eq(0), loaded.eq(1), bank_in.eq(~bank_in)]
 
         m.d.comb += [
-            end.eq(count == 0),
             tick.eq(space & (~message | whole)),
             spare.eq(~load & ~message & ~schedule),
         ]
         with m.If(tick):
-            m.d.sync += count.eq(count - 1)
+            # The last count is seen one early, so that the phases do not wait for a comparison.
+            m.d.sync += [count.eq(count - 1), end.eq(count == 1)]
         with m.If(tick & end):
             with m.If(load):
                 m.d.sync += load.eq(0)
@@ -198,7 +199,7 @@ class HashCore(wiring.Component):
             word_state.eq(Mux(load, read.data, 0)),
         ]
         m.d.comb += word.eq(word_message | word_state)
-        total = self.rounds(m, step=step, slots=slots, word=word, schedule=schedule)
+        total = self.rounds(m, step=step, slots=slots, word=word, schedule=schedule, load=load)
 
         # The memory has one write port, for sums and for incoming state, which is held off.
         with m.If(sums[3]):

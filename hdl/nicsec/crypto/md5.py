@@ -38,7 +38,7 @@ class Md5(HashCore):
         # Words leave the chain in the order A, D, C, B.
         return (count + 1)[:2]
 
-    def rounds(self, m, *, step, slots, word, schedule):
+    def rounds(self, m, *, step, slots, word, schedule, load):
         m.submodules.block = block = memory.Memory(shape=32, depth=16, init=[])
         write, read = block.write_port(), block.read_port(domain="comb")
 
@@ -83,7 +83,7 @@ class Md5(HashCore):
 
         b, c, d, q, x = (Signal(32, name=name, reset_less=True) for name in "bcdqx")
         mixed, turned, rotated = Signal(32), Signal(32), Signal(32)
-        b_next, q_next, base = Signal(32), Signal(32), Signal(32, reset_less=True)
+        base = Signal(32)
         with m.Switch(function):
             with m.Case(0):
                 m.d.comb += mixed.eq((b & c) | (~b & d))
@@ -96,18 +96,15 @@ class Md5(HashCore):
         m.d.comb += [
             turned.eq(Array(x.rotate_left(amount) for amount in self._COARSE)[coarse]),
             rotated.eq(Array(turned.rotate_left(amount) for amount in range(4))[fine]),
-            b_next.eq(base + rotated),
-            q_next.eq(kw + d),
+            base.eq(Mux(slots[3].load, q, b)),
         ]
-        # A load pushes q into b; `base` is b, or that q with x zero. The state of a new request is added to zero, as
-        # d is zero while it is formed.
+        # A load pushes q into b, with x zero. The state of a new request is added to a d of zero.
         m.d.sync += x.eq(Mux(slots[3].load, 0, q + mixed))
         with m.If(step):
             m.d.sync += [
-                b.eq(b_next),
+                b.eq(base + rotated),
                 c.eq(b),
                 d.eq(Mux(slots[1].load & slots[1].fresh, 0, c)),
-                q.eq(q_next),
-                base.eq(Mux(slots[2].load, q_next, b_next)),
+                q.eq(kw + d),
             ]
         return q

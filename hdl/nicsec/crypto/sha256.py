@@ -47,7 +47,7 @@ class Sha2(HashCore):
     _K = ()
     _SUM0 = _SUM1 = _SIGMA0 = _SIGMA1 = ()
 
-    def rounds(self, m, *, step, slots, word, schedule):
+    def rounds(self, m, *, step, slots, word, schedule, load):
         width = self.WIDTH
 
         def register(name):
@@ -71,15 +71,19 @@ class Sha2(HashCore):
             ]
             m.d.sync += [after.eq(before) for before, after in pairwise(w)]
 
-        # `number` is the round in stage 0. It counts without a carry chain, which logic optimization would put
-        # into the path to k.
+        # `number` is the round behind the one in stage 0: constants are looked up a slot early, as SHA-512's come from
+        # slow block RAM. It counts without a carry chain, which logic optimization would put into the look-up.
         number = Signal(ceil_log2(self.ROUNDS), reset_less=True)
-        k, kw = register("k"), register("kw")
+        k_ahead, k, kw = register("k_ahead"), register("k"), register("kw")
         with m.If(step):
             m.d.sync += [bit.eq(bit ^ number[:n].all()) for n, bit in enumerate(number)]
-            m.d.sync += [k.eq(Array(self._K)[number]), kw.eq(k + w[0])]
-            with m.If(slots[0].load):
-                m.d.sync += [number.eq(0), k.eq(0)]
+            with m.If(load):
+                m.d.sync += number.eq(0)
+            m.d.sync += [
+                k_ahead.eq(Array(self._K)[number]),
+                k.eq(Mux(slots[0].load, 0, k_ahead)),
+                kw.eq(k + w[0]),
+            ]
 
         # The chains. A load pushes q into a and moves d to e. What the sums would add to that is zero then,
         # and so is h, which is f two slots before, when a new state is brought in.
