@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Control side: AXI4-Lite registers, SA table, key setup and counters, wired together."""
+"""Control side: AXI4-Lite registers, SA table, key setup and counters. Only wiring."""
 
 from amaranth import *
 from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
-from .axi_lite import AxiLiteSignature
-from .counters import PacketEvent
+from .axi_lite import AxiLite, AxiLiteSignature
+from .counters import Counters, PacketEvent
+from .csr import Csr
 from .sa_layout import SA_ROW_WIDTH, Found, RowRequest
+from .sa_setup import SASetup
+from .sa_table import SATable
 from .share import crypto_members
 
 __all__ = ["Control"]
@@ -61,3 +64,49 @@ class Control(wiring.Component):
                 **crypto_members(config),
             }
         )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        m.submodules.axi_lite = axi_lite = AxiLite(addr_width=16, data_width=32)
+        m.submodules.csr = csr = Csr(config)
+        m.submodules.setup = setup = SASetup(config)
+        m.submodules.table = table = SATable(config)
+        m.submodules.counters = counters = Counters()
+
+        connect(m, flipped(self.s_axil), axi_lite.s_axil)
+        connect(m, axi_lite.bus, csr.bus)
+        connect(m, csr.window, setup.window)
+        connect(m, csr.cmd, setup.cmd)
+        connect(m, setup.result, csr.result)
+        connect(m, setup.table_cmd, table.cmd)
+        connect(m, table.result, setup.table_result)
+        connect(m, setup.write, table.write)
+        connect(m, flipped(self.lookup), table.lookup)
+        connect(m, table.found, flipped(self.found))
+        connect(m, flipped(self.row_req), table.row_req)
+        connect(m, table.row_rsp, flipped(self.row_rsp))
+        connect(m, flipped(self.event), counters.event)
+        for name in crypto_members(config):
+            connect(m, getattr(setup, name), flipped(getattr(self, name)))
+        m.d.comb += [
+            table.started.eq(self.started),
+            table.retired.eq(self.retired),
+            setup.free.eq(table.free),
+            csr.free.eq(table.free),
+            self.claim.eq(setup.claim),
+            setup.granted.eq(self.granted),
+            counters.read.eq(csr.counter_read),
+            counters.addr.eq(csr.counter_addr),
+            csr.counter_done.eq(counters.done),
+            csr.counter_value.eq(counters.value),
+            csr.dropped.eq(counters.dropped),
+            self.enable.eq(csr.enable),
+            self.irq.eq(csr.irq),
+        ]
+        m.d.sync += [
+            self.ready.eq(table.ready & setup.ready),
+            csr.sa_event.eq(table.found.valid & table.found.ready & table.found.p.exhausted),
+        ]
+        m.d.comb += csr.ready.eq(self.ready)
+        return m
