@@ -1,21 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Encrypts the words of a pass with AES: CBC (RFC 3602), CTR (RFC 3686), GCM (RFC 4106), or not at all."""
+"""Encrypts the words of a pass: AES in CBC (RFC 3602), CTR (RFC 3686) or GCM (RFC 4106), DES and 3DES in CBC
+(RFC 2405, RFC 2451), or not at all."""
 
 from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .algorithm import Encr
+from .suite import built, is_any
 from .words import Kind, PassWord
 
 __all__ = ["Cipher"]
 
 
 class Cipher(wiring.Component):
-    """Streams a pass through the AES seam.
+    """Streams a pass through the block ciphers' seams.
 
     Header words pass unchanged. IV words pass, or with ``generate`` are replaced: by ``iv`` in
-    counter modes, by E_K(0^64 || iv) in CBC (SP 800-38A appendix C). Body words are encrypted; CBC takes
+    counter modes, by E_K(0^64 || iv) in AES-CBC and E_K(iv) in DES-CBC (SP 800-38A appendix C). Body words are encrypted; CBC takes
     whole blocks, counter modes any number of words. Two cycles per word at best; the AES sets the pace.
 
     Members
@@ -36,11 +38,13 @@ class Cipher(wiring.Component):
         E_K(J0), from its arrival to the next start.
     i, o : streams of PassWord
     aes_i, aes_o : streams of 128-bit blocks
+    des_i, des_o : streams of 64-bit blocks
+        Each pair when the config has the cipher.
     """
 
     def __init__(self, config):
         self._config = config
-        super().__init__({
+        ports = {
             "start": In(1),
             "encr": In(Encr),
             "tag": In(1),
@@ -52,17 +56,22 @@ class Cipher(wiring.Component):
             "mask_valid": Out(1),
             "i": In(stream.Signature(PassWord)),
             "o": Out(stream.Signature(PassWord)),
-            "aes_i": Out(stream.Signature(128)),
-            "aes_o": In(stream.Signature(128)),
-        })
+        }
+        if config.has_aes:
+            ports |= {"aes_i": Out(stream.Signature(128)), "aes_o": In(stream.Signature(128))}
+        if config.has_des:
+            ports |= {"des_i": Out(stream.Signature(64)), "des_o": In(stream.Signature(64))}
+        super().__init__(ports)
 
     def elaborate(self, platform):
         m = Module()
 
-        cbc, counter = Signal(), Signal()
+        config = self._config
+        cbc, counter, des = Signal(), Signal(), Signal()
         m.d.sync += [
-            cbc.eq(self.encr == Encr.AES_CBC),
-            counter.eq((self.encr == Encr.AES_CTR) | (self.encr == Encr.AES_GCM)),
+            cbc.eq(is_any(self.encr, built(config, Encr.AES_CBC, Encr.DES_CBC, Encr.TDES_CBC))),
+            counter.eq(is_any(self.encr, built(config, Encr.AES_CTR, Encr.AES_GCM))),
+            des.eq(is_any(self.encr, built(config, Encr.DES_CBC, Encr.TDES_CBC))),
         ]
 
         # `chain` is the IV as it goes by and then the last CBC block; `block` gathers a CBC block or
@@ -88,39 +97,51 @@ class Cipher(wiring.Component):
             m.d.sync += valid.eq(0)
 
         # Requests.
-        aes_valid = Signal()
+        asking, taken = Signal(), Signal()
         request = Signal(128)
-        m.d.comb += [self.aes_i.valid.eq(aes_valid), self.aes_i.payload.eq(request)]
-        with m.If(aes_valid & self.aes_i.ready):
-            m.d.sync += aes_valid.eq(0)
-        with m.If(~aes_valid):
+        if config.has_aes:
+            m.d.comb += [self.aes_i.valid.eq(asking & ~des), self.aes_i.payload.eq(request)]
+        if config.has_des:
+            m.d.comb += [self.des_i.valid.eq(asking & des), self.des_i.payload.eq(request)]
+        m.d.comb += taken.eq(Mux(
+            des, self.des_i.ready if config.has_des else 0, self.aes_i.ready if config.has_aes else 0
+        ))
+        with m.If(asking & taken):
+            m.d.sync += asking.eq(0)
+        gather = Mux(des, 2, 4)
+        with m.If(~asking):
             with m.If(make_iv):
-                m.d.sync += [request.eq(self.iv), aes_valid.eq(1), make_iv.eq(0), flying.eq(1)]
-            with m.Elif(cbc & (gathered == 4) & ~flying):
+                m.d.sync += [request.eq(self.iv), asking.eq(1), make_iv.eq(0), flying.eq(1)]
+            with m.Elif(cbc & (gathered == gather) & ~flying):
                 m.d.sync += [
-                    request.eq(block ^ chain), aes_valid.eq(1), gathered.eq(0), flying.eq(1), flying_last.eq(block_last),
+                    request.eq(block ^ chain), asking.eq(1), gathered.eq(0), flying.eq(1), flying_last.eq(block_last),
                 ]
             with m.Elif(counting & (blocks_left != 0)):
                 m.d.sync += [
-                    request.eq(Cat(number, C(0, 16), chain[:64], self.salt)), aes_valid.eq(1),
+                    request.eq(Cat(number, C(0, 16), chain[:64], self.salt)), asking.eq(1),
                     number.eq(number + 1), blocks_left.eq(blocks_left - 1),
                 ]
                 with m.If(blocks_left == 1):
                     m.d.sync += counting.eq(0)
 
         # Answers.
-        take = Signal()
-        m.d.comb += [
-            self.aes_o.ready.eq(mask_due | (out_left == 0)),
-            take.eq(self.aes_o.valid & self.aes_o.ready),
-        ]
+        # Of a 64-bit block the upper half of a register is used where words leave it, the lower where they enter.
+        take, free = Signal(), Signal()
+        answer = Signal(128)
+        m.d.comb += free.eq(mask_due | (out_left == 0))
+        if config.has_aes:
+            m.d.comb += [self.aes_o.ready.eq(free), answer.eq(self.aes_o.payload), take.eq(self.aes_o.valid & free)]
+        if config.has_des:
+            m.d.comb += self.des_o.ready.eq(free)
+            with m.If(des):
+                m.d.comb += [answer.eq(self.des_o.payload), take.eq(self.des_o.valid & free)]
         with m.If(take):
             with m.If(mask_due):
-                m.d.sync += [block.eq(self.aes_o.payload), self.mask_valid.eq(1), mask_due.eq(0)]
+                m.d.sync += [block.eq(answer), self.mask_valid.eq(1), mask_due.eq(0)]
             with m.Else():
-                m.d.sync += [out.eq(self.aes_o.payload), out_left.eq(4)]
+                m.d.sync += [out.eq(Mux(des, answer << 64, answer)), out_left.eq(gather)]
             with m.If(cbc):
-                m.d.sync += [chain.eq(self.aes_o.payload), flying.eq(0), out_last.eq(flying_last)]
+                m.d.sync += [chain.eq(answer), flying.eq(0), out_last.eq(flying_last)]
 
         # Words.
         word = self.i.p
@@ -151,7 +172,7 @@ class Cipher(wiring.Component):
                 m.d.comb += [ready.eq(1), emit_data.eq(word.data), emit.eq(self.i.valid)]
         # A CBC block is gathered beside the one that is being shifted out.
         with m.If(cbc & body):
-            m.d.comb += ready.eq(gathered != 4)
+            m.d.comb += ready.eq(gathered != gather)
             with m.If(self.i.valid & ready):
                 m.d.sync += [block.eq(Cat(word.data, block[:96])), gathered.eq(gathered + 1), block_last.eq(word.last)]
 

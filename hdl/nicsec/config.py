@@ -34,8 +34,8 @@ AUTH_NAMES = {
 }
 
 #: Algorithms whose RTL exists; a config that names another is refused.
-_BUILT_ENCR = {"null", "aes-cbc", "aes-gcm"}
-_BUILT_AUTH = {"hmac-sha1-96", "hmac-sha256-128"}
+_BUILT_ENCR = {"null", "aes-cbc", "aes-gcm", "aes-ctr", "aes-gmac"}
+_BUILT_AUTH = {"hmac-sha1-96", "hmac-sha256-128", "hmac-sha384-192", "hmac-sha512-256", "hmac-md5-96", "aes-gmac"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +145,10 @@ class Config:
     @property
     def has_aes(self):
         return any(name.startswith("aes-") for name in self.encr + self.auth)
+
+    @property
+    def has_des(self):
+        return bool({"des-cbc", "3des-cbc"} & {*self.encr})
 
     @property
     def has_ghash(self):

@@ -77,6 +77,7 @@ class Dispatch(wiring.Component):
                     job.length.eq(descriptor.length),
                     job.nested.eq(descriptor.sa1_valid & descriptor.sa2_valid),
                     job.bypass.eq(0),
+                    job.bound.eq(given),
                     job.status.eq(Status.SUCCESS),
                     second.eq(~descriptor.sa1_valid),
                 ]

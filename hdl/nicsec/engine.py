@@ -10,8 +10,10 @@ from .collect import Collect
 from .control import Control
 from .crypto.aes import Aes
 from .crypto.ghash import Ghash
+from .crypto.md5 import Md5
 from .crypto.sha1 import Sha1
 from .crypto.sha256 import Sha256
+from .crypto.sha512 import Sha512
 from .descriptor import Completion, Descriptor
 from .dispatch import Dispatch, Ticket
 from .lane import Lane
@@ -21,7 +23,7 @@ from .width import BeatsToWords, WordsToBeats
 
 __all__ = ["Engine"]
 
-_HASH_CORES = {"sha1": Sha1, "sha256": Sha256}
+_HASH_CORES = {"md5": Md5, "sha1": Sha1, "sha256": Sha256, "sha512": Sha512}
 
 #: Packets between descriptor and completion: two in the lane, one dispatched, one being collected.
 _TICKETS = 4

@@ -5,7 +5,7 @@ from amaranth.lib import data
 
 from .algorithm import Status
 
-__all__ = ["INNER", "OUTER", "JobLayout", "LevelLayout", "PassLayout", "byte_bits", "word_bits"]
+__all__ = ["INNER", "OUTER", "HeaderLayout", "JobLayout", "LevelLayout", "PassLayout", "RegionLayout", "byte_bits", "word_bits"]
 
 #: Levels of a packet: the outermost IPsec headers, and those inside the tunnel.
 INNER, OUTER = 0, 1
@@ -41,8 +41,8 @@ class JobLayout(data.StructLayout):
     """One packet's job.
 
     ``status`` other than success is the verdict already; ``bypass`` sends the frame untouched.
-    ``nested`` says that the inner level is bound as well as the outer one. ``length`` is what the
-    descriptor says, in bytes.
+    ``bound`` says that there are bundles, ``nested`` that the inner level has one as well as the outer.
+    ``length`` is what the descriptor says, in bytes; the ``csum`` fields are the descriptor's.
     """
 
     def __init__(self, config):
@@ -50,7 +50,13 @@ class JobLayout(data.StructLayout):
             "length": 16,
             "status": Status,
             "bypass": 1,
+            "bound": 1,
             "nested": 1,
+            "csum_ip": 1,
+            "csum_l4": 1,
+            "csum_udp": 1,
+            "csum_start": 16,
+            "csum_offset": 16,
             "levels": data.ArrayLayout(LevelLayout(config), 2),
         })
 
@@ -74,3 +80,17 @@ class PassLayout(data.StructLayout):
             "header": word_bits(config),
             "end": byte_bits(config),
         })
+
+
+class HeaderLayout(data.StructLayout):
+    """An IPv4 header: first word, and length in words."""
+
+    def __init__(self, config):
+        super().__init__({"active": 1, "start": word_bits(config), "words": 4})
+
+
+class RegionLayout(data.StructLayout):
+    """What an L4 checksum may cover: from word ``first`` to byte ``end``; ``fragment``: of a fragmented packet."""
+
+    def __init__(self, config):
+        super().__init__({"first": word_bits(config), "end": byte_bits(config), "fragment": 1})

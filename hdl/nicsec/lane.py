@@ -79,7 +79,6 @@ class Lane(wiring.Component):
         m.submodules.sequencer = sequencer = Sequencer(config)
         m.submodules.walker = walker = Walker(config)
         m.submodules.reader = reader = Reader(config)
-        m.submodules.mutable = mutable = Mutable(config)
         m.submodules.cipher = cipher = Cipher(config)
         m.submodules.feed = feed = AuthFeed()
         params, entry = sequencer.params, sequencer.plan_entry
@@ -128,23 +127,10 @@ class Lane(wiring.Component):
         # The pass: reader, mask, cipher; then back into the buffer and on to authentication.
         m.d.comb += [
             reader.start.eq(sequencer.start),
+            reader.esp.eq(params.esp),
             reader.first.eq(entry.start),
             reader.body.eq(entry.header),
             reader.end.eq(Mux(scanning, entry.header << 2, entry.end)),
-            reader.route.active.eq(mutable.route.active & entry.chained & ~params.esp & ~scanning),
-            reader.route.first.eq(mutable.route.first),
-            reader.route.end.eq(mutable.route.end),
-            reader.esp.eq(params.esp),
-            mutable.start.eq(sequencer.start),
-            mutable.scan.eq(sequencer.scan),
-            mutable.header_words.eq(params.header_words),
-            mutable.iv_words.eq(params.iv_words),
-            sequencer.scanned.eq(mutable.scanned),
-            sequencer.scan_status.eq(mutable.status),
-            mutable.enable.eq(~params.esp),
-            mutable.ipv6.eq(params.ipv6),
-            mutable.icv_start.eq(params.icv_start),
-            mutable.icv_words.eq(params.icv_words),
             cipher.start.eq(start),
             cipher.encr.eq(params.encr),
             cipher.tag.eq(params.tag),
@@ -158,8 +144,27 @@ class Lane(wiring.Component):
             feed.esn.eq(params.esn),
             feed.seq_high.eq(params.seq_high),
         ]
-        connect(m, reader.o, mutable.i)
-        connect(m, mutable.o, cipher.i)
+        if config.has_ah:
+            m.submodules.mutable = mutable = Mutable(config)
+            m.d.comb += [
+                reader.route.active.eq(mutable.route.active & entry.chained & ~params.esp & ~scanning),
+                reader.route.first.eq(mutable.route.first),
+                reader.route.end.eq(mutable.route.end),
+                mutable.start.eq(sequencer.start),
+                mutable.scan.eq(sequencer.scan),
+                mutable.header_words.eq(params.header_words),
+                mutable.iv_words.eq(params.iv_words),
+                sequencer.scanned.eq(mutable.scanned),
+                sequencer.scan_status.eq(mutable.status),
+                mutable.enable.eq(~params.esp),
+                mutable.ipv6.eq(params.ipv6),
+                mutable.icv_start.eq(params.icv_start),
+                mutable.icv_words.eq(params.icv_words),
+            ]
+            connect(m, reader.o, mutable.i)
+            connect(m, mutable.o, cipher.i)
+        else:
+            connect(m, reader.o, cipher.i)
         authenticated = Signal()
         moved = Signal()
         m.d.comb += [

@@ -10,7 +10,7 @@ from .job import JobLayout, PassLayout, word_bits
 from .packet_buffer import LoadedLayout
 from .sa_layout import LeadRow, RowRequest
 from .share import AES_KEY
-from .suite import ah_iv_words, is_any
+from .suite import ah_iv_words, built, is_any
 
 __all__ = ["PassParameters", "Sequencer"]
 
@@ -137,6 +137,7 @@ class Sequencer(wiring.Component):
         ]
 
         control = lead.control
+        is_ah = control.ah if config.has_ah else C(0, 1)
         needs_key, needs_h = Signal(), Signal()
         claim = Signal()
         m.d.comb += self.claim.eq(claim)
@@ -195,14 +196,16 @@ class Sequencer(wiring.Component):
                     with m.Else():
                         m.next = "KEY"
             with m.State("PARAMETERS"):
-                esp = ~control.ah
+                esp = ~is_ah
                 gmac, ah_iv = Signal(), Signal(2)
                 m.d.comb += ah_iv.eq(ah_iv_words(config, control.auth))
-                m.d.comb += gmac.eq(Mux(control.ah, control.auth == Auth.AES_GMAC, control.encr == Encr.AES_GMAC))
+                m.d.comb += gmac.eq(Mux(
+                    is_ah, control.auth == Auth.AES_GMAC, is_any(control.encr, built(config, Encr.AES_GMAC))
+                ))
                 m.d.sync += [
                     params.esp.eq(esp),
                     params.ipv6.eq(entry.ipv6),
-                    params.encr.eq(Mux(control.ah, Encr.NULL, control.encr)),
+                    params.encr.eq(Mux(is_ah, Encr.NULL, control.encr)),
                     params.auth.eq(control.auth),
                     params.aead.eq(esp & is_any(control.encr, _AEAD)),
                     params.gmac_esp.eq(esp & gmac),
@@ -228,7 +231,7 @@ class Sequencer(wiring.Component):
                 m.d.sync += row.eq(0)
                 with m.If(needs_key & (wanted != 0) & ((wanted != 3) | needs_h)):
                     m.next = "ASK"
-                with m.Elif(control.ah & entry.chained):
+                with m.Elif(is_ah & entry.chained):
                     m.next = "SCAN"
                 with m.Else():
                     m.next = "START"

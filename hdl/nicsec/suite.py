@@ -6,7 +6,7 @@ from amaranth import *
 from .algorithm import Auth, Encr
 from .config import ENCR_NAMES
 
-__all__ = ["ah_iv_words", "esp_align_mask", "esp_iv_words", "is_any"]
+__all__ = ["ah_iv_words", "built", "esp_align_mask", "esp_iv_words", "is_any"]
 
 
 def is_any(value, members):
@@ -14,7 +14,7 @@ def is_any(value, members):
     return Cat(*(value == member for member in members)).any() if members else C(0, 1)
 
 
-def _built(config, *members):
+def built(config, *members):
     """Those of ``members`` that the config builds, so that the others cost nothing."""
     names = {number: name for name, number in ENCR_NAMES.items()}
     return [member for member in members if names[member] in config.encr]
@@ -24,15 +24,15 @@ def esp_iv_words(config, encr):
     """Words of the IV field behind an ESP header: 4 for AES-CBC, 2 for the counter modes and DES."""
     return Cat(
         C(0, 1),
-        is_any(encr, _built(config, *(e for e in Encr if e not in (Encr.NULL, Encr.AES_CBC)))),
-        is_any(encr, _built(config, Encr.AES_CBC)),
+        is_any(encr, built(config, *(e for e in Encr if e not in (Encr.NULL, Encr.AES_CBC)))),
+        is_any(encr, built(config, Encr.AES_CBC)),
     )
 
 
 def esp_align_mask(config, encr):
     """Low bits of a payload length that must be zero: alignment less one (RFC 4303 section 2.4)."""
-    cbc = is_any(encr, _built(config, Encr.AES_CBC))
-    des = is_any(encr, _built(config, Encr.DES_CBC, Encr.TDES_CBC))
+    cbc = is_any(encr, built(config, Encr.AES_CBC))
+    des = is_any(encr, built(config, Encr.DES_CBC, Encr.TDES_CBC))
     return Cat(C(3, 2), cbc | des, cbc)
 
 

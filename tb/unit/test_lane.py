@@ -79,7 +79,7 @@ def test_frames_match_the_model():
     async def jobs(ctx):
         for slot, counter, framed, _ in cases:
             level = {"slot": slot, "iv": [counter, 0], "seq_high": 0, "seq_high_valid": 0}
-            job = {"length": len(framed), "status": 0, "bypass": 0, "nested": 0, "levels": [level, level]}
+            job = {"length": len(framed), "status": 0, "bypass": 0, "bound": 1, "nested": 0, "levels": [level, level]}
             await put(ctx, lane.job, job)
 
     async def table_server(ctx):
@@ -90,7 +90,7 @@ def test_frames_match_the_model():
 
     async def sink(ctx):
         for index, (_, _, framed, result) in enumerate(cases):
-            assert await get(ctx, lane.verdict) == result.status, index
+            assert (await get(ctx, lane.verdict)).value == result.status, index
             out = b""
             while True:
                 word = await get(ctx, lane.drain)

@@ -81,7 +81,7 @@ async def walks(ctx, dut, cases):
         nested = sa1 is not None and sa2 is not None
         stored = bytes(2) + raw
         memory = [int.from_bytes(stored[n : n + 4].ljust(4, b"\xa5"), "big") for n in range(0, len(stored), 4)]
-        job = {"length": len(raw), "status": 0, "bypass": 0, "nested": nested, "levels": level}
+        job = {"length": len(raw), "status": 0, "bypass": 0, "bound": 1, "nested": nested, "levels": level}
         ctx.set(dut.job, job)
         ctx.set(dut.start, 1)
         await ctx.tick()
