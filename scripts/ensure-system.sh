@@ -65,34 +65,32 @@ newest_python() {
     echo python3
 }
 
-wanted=$(missing python3 | tr '\n' ' ')
-if [ -n "$wanted" ]; then
+# Installing a Python may show that its shared library is still missing, so there are two rounds.
+for round in 1 2 3; do
+    wanted=$(missing python3 | tr '\n' ' ')
+    [ -n "$wanted" ] || break
     sudo=
-    if [ "$(id -u)" -ne 0 ]; then
-        sudo="sudo"
-    fi
+    [ "$(id -u)" -eq 0 ] || sudo=sudo
     by_hand="missing: ${wanted}(type: ${sudo:+sudo }apt-get update && ${sudo:+sudo }apt-get install -y ${wanted% })"
     if ! command -v apt-get >/dev/null; then
         echo "nicsec: missing: ${wanted}(names as in Debian; install them with this system's package manager)" >&2
         exit 1
     fi
-    if [ -n "$sudo" ] && ! sudo -n true 2>/dev/null; then
+    if [ "$round" -eq 3 ] || { [ -n "$sudo" ] && ! sudo -n true 2>/dev/null; }; then
         echo "nicsec: $by_hand" >&2
         exit 1
     fi
-    export DEBIAN_FRONTEND=noninteractive
     echo "nicsec: installing ${wanted}with apt" >&2
-    if ! { $sudo apt-get update -q && case $wanted in
-        python3\ *) $sudo apt-get install -y -q --no-install-recommends $(newest_python) $wanted ;;
-        *) $sudo apt-get install -y -q --no-install-recommends $wanted ;;
-    esac; } >&2; then
+    apt() { $sudo env DEBIAN_FRONTEND=noninteractive apt-get "$@" >&2; }
+    apt update -q || echo "nicsec: apt-get update failed; trying with the lists at hand" >&2
+    case $wanted in
+        python3\ *) wanted="$(newest_python) $wanted" ;;
+    esac
+    # Each word is a package.
+    # shellcheck disable=SC2086
+    if ! apt install -y -q --no-install-recommends $wanted; then
         echo "nicsec: apt failed; $by_hand" >&2
         exit 1
     fi
-    wanted=$(missing python3.11 | tr '\n' ' ')
-    if [ -n "$wanted" ]; then
-        echo "nicsec: still missing after apt: $wanted" >&2
-        exit 1
-    fi
-fi
+done
 find_python
