@@ -3,7 +3,7 @@
 
 from functools import reduce
 from itertools import product
-from operator import xor
+from operator import and_, xor
 
 from amaranth import *
 from amaranth.lib import memory, wiring
@@ -75,11 +75,29 @@ def _tower():
     return min(candidates)[1:]
 
 
-def _linear(columns, bits):
-    """``bits`` times the matrix whose columns are the integers ``columns``: a list of eight one-bit values."""
+def _linear(columns, planes):
+    """``planes`` times the matrix whose columns are the integers ``columns``."""
+    rows = range(max(columns).bit_length())
     return [
-        reduce(xor, (bit for bit, column in zip(bits, columns, strict=True) if column >> row & 1)) for row in range(8)
+        reduce(xor, (plane for plane, column in zip(planes, columns, strict=True) if column >> row & 1)) for row in rows
     ]
+
+
+def _product16(a, b):
+    """``a * b`` in GF(2^4), each a list of four planes."""
+    terms = {(i, j): _gf16_mul(1 << i, 1 << j) for i, j in product(range(4), repeat=2)}
+    return [reduce(xor, (a[i] & b[j] for (i, j), term in terms.items() if term >> row & 1)) for row in range(4)]
+
+
+def _inverse16(a):
+    """``1 / a`` in GF(2^4), as sums of products of planes."""
+    planes = []
+    for row in range(4):
+        # The sum over all subsets of a product's variables says whether the product is a term of the function.
+        subsets = ((s, [x for x in range(16) if x & ~s == 0]) for s in range(1, 16))
+        terms = [s for s, below in subsets if sum(_INVERSE16[x] >> row & 1 for x in below) % 2]
+        planes.append(reduce(xor, (reduce(and_, (a[n] for n in range(4) if s >> n & 1)) for s in terms)))
+    return planes
 
 
 class SubBytes(wiring.Component):
@@ -129,46 +147,37 @@ class SubBytes(wiring.Component):
                         self.o.word_select(k, 16).eq(port.data),
                     ]
         else:
-            tower = _tower()
-            for k in range(self._count):
-                self._logic(m, tower, k)
+            self._logic(m)
         return m
 
-    def _logic(self, m, tower, k):
-        norm, into, out = tower
+    def _logic(self, m):
+        # All S-boxes at once, a plane holding the same bit of every byte: quick to simulate, the same gates.
+        def named(name, planes):
+            signals = [Signal(self._count, name=f"{name}{n}") for n in range(len(planes))]
+            m.d.comb += [signal.eq(plane) for signal, plane in zip(signals, planes, strict=True)]
+            return signals
+
+        def register(name, planes):
+            signals = [Signal(self._count, name=f"{name}{n}", reset_less=True) for n in range(len(planes))]
+            with m.If(self.en):
+                m.d.sync += [signal.eq(plane) for signal, plane in zip(signals, planes, strict=True)]
+            return signals
 
         # x = a z + b has the inverse (a z + a + b) / (norm a^2 + a b + b^2).
-        image = Signal(8, name=f"image{k}")
-        m.d.comb += image.eq(Cat(_linear(into, list(self.i.word_select(k, 8)))))
-        a, b = image[4:], image[:4]
-        power = Signal(4, name=f"power{k}")
-        squares = [(_gf16_mul(norm, _gf16_mul(1 << n, 1 << n)) << 4) | _gf16_mul(1 << n, 1 << n) for n in range(4)]
-        terms = [Mux(b[n], squares[n] & 15, 0) ^ Mux(a[n], squares[n] >> 4, 0) for n in range(4)]
-        m.d.comb += power.eq(reduce(xor, terms) ^ self._gf16_product(m, a, b, f"cross{k}"))
+        norm, into, out = _tower()
+        planes = named("x", [Cat(self.i[8 * k + n] for k in range(self._count)) for n in range(8)])
+        image = named("image", _linear(into, planes))
+        b, a = image[:4], image[4:]
+        squares = [_gf16_mul(1 << n, 1 << n) for n in range(4)]
+        power = _linear([*squares, *(_gf16_mul(norm, square) for square in squares)], image)
+        divisor = [x ^ y for x, y in zip(power, _product16(a, b), strict=True)]
 
-        high = Signal(4, name=f"high{k}", reset_less=True)
-        both = Signal(4, name=f"both{k}", reset_less=True)
-        norm_reg = Signal(4, name=f"norm{k}", reset_less=True)
-        with m.If(self.en):
-            m.d.sync += [high.eq(a), both.eq(a ^ b), norm_reg.eq(power)]
+        a = register("high", a)
+        both = register("both", [x ^ y for x, y in zip(image[4:], b, strict=True)])
+        inverse = named("inverse", _inverse16(register("divisor", divisor)))
 
-        divisor = Signal(4, name=f"divisor{k}")
-        m.d.comb += divisor.eq(Array(_INVERSE16)[norm_reg])
-        inverse = Cat(
-            self._gf16_product(m, both, divisor, f"low_product{k}"),
-            self._gf16_product(m, high, divisor, f"high_product{k}"),
-        )
-        s = Signal(8, name=f"s{k}")
-        double = Cat(s[7], s[0] ^ s[7], s[1], s[2] ^ s[7], s[3] ^ s[7], s[4:7])
-        m.d.comb += [s.eq(Cat(_linear(out, list(inverse))) ^ 0x63), self.o.word_select(k, 16).eq(Cat(s, double))]
-
-    @staticmethod
-    def _gf16_product(m, a, b, name):
-        """``a * b`` in GF(2^4): four bits, each a sum of products."""
-        bits = []
-        for row in range(4):
-            pairs = [(i, j) for i, j in product(range(4), repeat=2) if _gf16_mul(1 << i, 1 << j) >> row & 1]
-            bits.append(reduce(xor, (a[i] & b[j] for i, j in pairs)))
-        result = Signal(4, name=name)
-        m.d.comb += result.eq(Cat(bits))
-        return result
+        quotient = named("quotient", _product16(both, inverse) + _product16(a, inverse))
+        s = named("s", [~plane if 0x63 >> n & 1 else plane for n, plane in enumerate(_linear(out, quotient))])
+        double = [s[n - 1] ^ s[7] if n and 0x1B >> n & 1 else s[n - 1] for n in range(8)]
+        for k in range(self._count):
+            m.d.comb += self.o.word_select(k, 16).eq(Cat(plane[k] for plane in s + double))
