@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Verilog for any component, with the port names that AXI users expect."""
 
+import itertools
 import os
 import re
 
@@ -60,7 +61,19 @@ def to_verilog(component, name):
     os.environ["AMARANTH_USE_YOSYS"] = "builtin"
     text = verilog.convert(Flat(component), name=name, emit_src=False, strip_internal_attrs=True)
 
-    # Yosys makes each `always @*` sensitive to a register initialized to zero, so that the block runs once at time
+    # Yosys makes most `always @*` sensitive to a register initialized to zero, so that the block runs once at time
     # zero. SystemVerilog initializes variables before any process starts, and that is no event: Icarus in its
     # SystemVerilog mode leaves the outputs of state machines X. An initial block is an event in every dialect.
-    return re.sub(r"reg (\\\$auto\$\S+) +(= 0);", r"reg \1 ; initial \1 \2;", text)
+    text = re.sub(r"reg (\\\$auto\$\S+) +(= 0);", r"reg \1 ; initial \1 \2;", text)
+
+    # It leaves out those of one statement, which give some bits of a variable a constant, or the value of a register
+    # that may keep its initial value for long: without an event they never run.
+    count = itertools.count()
+
+    def wake(found):
+        indent, statement = found.groups()
+        trigger = rf"\$time_zero${next(count)} "
+        return (f"{indent}reg {trigger}; initial {trigger}= 0;\n"
+                f"{indent}always @* begin if ({trigger}) begin end {statement} end")
+
+    return re.sub(r"^( *)always @\*\n +(\S[^\n]* = [^\n]*;)$", wake, text, flags=re.MULTILINE)

@@ -39,6 +39,25 @@ class Machine(wiring.Component):
         return m
 
 
+class Partly(wiring.Component):
+    """A value some of whose bits are constant, and some a register that keeps its initial value."""
+
+    i: In(2)
+    o: Out(8)
+
+    def elaborate(self, platform):
+        m = Module()
+        value = Signal(8)
+        kept = Signal(2, init=2)
+        m.d.sync += kept.eq(kept)
+        with m.If(self.i[0]):
+            m.d.comb += value[2:4].eq(self.i)
+        with m.Else():
+            m.d.comb += value[2].eq(1)
+        m.d.comb += [self.o.eq(value), value[4:6].eq(kept), value[6:].eq(3)]
+        return m
+
+
 class Plain(wiring.Component):
     """A component with nothing inside but the given members."""
 
@@ -106,14 +125,27 @@ def test_text_holds_no_path_and_repeats(tmp_path):
     assert ".py" not in text
 
 
+def at_time_zero(text, name, inputs, output, directory):
+    """What Icarus shows of an output in SystemVerilog mode when no input has ever changed."""
+    (directory / "m.v").write_text(text)
+    wires = "".join(f".{port}({value})," for port, value in inputs.items())
+    (directory / "t.v").write_text(
+        f"module t; wire [7:0] o; {name} dut({wires} .{output}(o)); initial #1 $display(\"%b\", o); endmodule\n")
+    subprocess.run(["iverilog", "-g2012", "-o", "t", "t.v", "m.v"], cwd=directory, check=True, capture_output=True)
+    done = subprocess.run(["vvp", "t"], cwd=directory, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
 def test_time_zero_is_an_event_in_every_dialect(tmp_path):
     """Outputs of a state machine are known on Icarus in SystemVerilog mode before the first clock edge."""
     text = to_verilog(Machine(), "machine")
     assert re.search(r"\\\$auto\$\S+ ; initial \\\$auto\$\S+ = 0;", text)
-    (tmp_path / "m.v").write_text(text)
-    (tmp_path / "t.v").write_text(
-        "module t; wire [1:0] busy; machine dut(.clk(1'b0), .rst(1'b1), .busy(busy), .s_axis_tvalid(1'b0),"
-        ".s_axis_tdata(16'h0), .m_axis_tready(1'b0)); initial #1 $display(\"%b\", busy); endmodule\n")
-    subprocess.run(["iverilog", "-g2012", "-o", "t", "t.v", "m.v"], cwd=tmp_path, check=True)
-    done = subprocess.run(["vvp", "t"], cwd=tmp_path, check=True, capture_output=True, text=True)
-    assert done.stdout.strip() == "10"
+    inputs = {"clk": "1'b0", "rst": "1'b1", "s_axis_tvalid": "1'b0", "s_axis_tdata": "16'h0", "m_axis_tready": "1'b0"}
+    assert at_time_zero(text, "machine", inputs, "busy", tmp_path).endswith("10")
+
+
+def test_constant_bits_are_known_at_time_zero(tmp_path):
+    text = to_verilog(Partly(), "partly")
+    assert "$time_zero$" in text
+    assert at_time_zero(text, "partly", {"i": "2'd0"}, "o", tmp_path) == "11100100"
+    assert at_time_zero(text, "partly", {"i": "2'd3"}, "o", tmp_path) == "11101100"
