@@ -6,7 +6,7 @@ from pathlib import Path
 import cryptography_vectors
 from streams import collect, run, send
 
-__all__ = ["compress", "cycles", "digest", "hmac", "octets", "pad", "responses", "withheld", "words"]
+__all__ = ["compress", "cycles", "digest", "hmac", "octets", "pad", "responses", "spaced", "wiped", "withheld", "words"]
 
 _VECTORS = Path(cryptography_vectors.__file__).parent
 
@@ -99,6 +99,56 @@ def withheld(core, first, second):
         await send(ctx, dut.i, request[: core.STATE_WORDS])
         answers.append(await _answer(ctx, dut))
         await send(ctx, dut.i, request[core.STATE_WORDS :])
+        answers.append(await _answer(ctx, dut))
+
+    run(dut, testbench)
+    return answers
+
+
+def spaced(core, request, gaps):
+    """Answers of ``request``, sent again and again, each time as many cycles after the answer as ``gaps`` says."""
+    dut = core()
+    answers = []
+
+    async def testbench(ctx):
+        for gap in gaps:
+            await send(ctx, dut.i, _payloads(request))
+            answers.append(await _answer(ctx, dut))
+            if gap:
+                await ctx.tick().repeat(gap)
+
+    run(dut, testbench)
+    return answers
+
+
+def wiped(core, first, second):
+    """Answers of two requests, with a wipe asked for while the first is in the rounds.
+
+    The chaining states must be zero between the two.
+    """
+    dut = core()
+    answers = []
+
+    async def testbench(ctx):
+        await send(ctx, dut.i, _payloads(first))
+        ctx.set(dut.wipe, 1)
+        await ctx.tick()
+        ctx.set(dut.wipe, 0)
+        answers.append(await _answer(ctx, dut))
+        stored = [ctx.get(dut._state.data[at]) for at in range(16)]
+        assert any(stored)
+        # The next request is offered at once, and must wait.
+        ctx.set(dut.i.payload, _payloads(second)[0])
+        ctx.set(dut.i.valid, 1)
+        for _ in range(100):
+            stored = [ctx.get(dut._state.data[at]) for at in range(16)]
+            if not any(stored):
+                break
+            assert not ctx.get(dut.i.ready)
+            await ctx.tick()
+        assert not any(stored)
+        assert not ctx.get(dut.o.payload.word)
+        await send(ctx, dut.i, _payloads(second))
         answers.append(await _answer(ctx, dut))
 
     run(dut, testbench)

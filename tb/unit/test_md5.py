@@ -5,7 +5,7 @@ import hashlib
 import random
 
 import pytest
-from hashes import compress, cycles, digest, hmac, octets, pad, responses, withheld, words
+from hashes import compress, cycles, digest, hmac, octets, pad, responses, spaced, wiped, withheld, words
 from nicsec.crypto.md5 import Md5
 
 
@@ -53,6 +53,18 @@ def test_answers_not_taken(rng):
 def test_blocks_withheld_until_answer(rng):
     first, second = rng.randbytes(20), rng.randbytes(70)
     states = withheld(Md5, (Md5.IV, pad(Md5, first)), (Md5.IV, pad(Md5, second)))
+    assert [octets(state) for state in states] == [reference(first), reference(second)]
+
+
+def test_start_after_any_pause(rng):
+    message = rng.randbytes(40)
+    states = spaced(Md5, (Md5.IV, pad(Md5, message)), range(66))
+    assert {octets(state) for state in states} == {reference(message)}
+
+
+def test_wipe(rng):
+    first, second = rng.randbytes(70), rng.randbytes(70)
+    states = wiped(Md5, (Md5.IV, pad(Md5, first)), (Md5.IV, pad(Md5, second)))
     assert [octets(state) for state in states] == [reference(first), reference(second)]
 
 

@@ -5,7 +5,7 @@ import hashlib
 import random
 
 import pytest
-from hashes import compress, cycles, digest, hmac, octets, pad, responses, withheld, words
+from hashes import compress, cycles, digest, hmac, octets, pad, responses, spaced, wiped, withheld, words
 from nicsec.crypto.sha1 import Sha1
 
 
@@ -54,6 +54,18 @@ def test_answers_not_taken(rng):
 def test_blocks_withheld_until_answer(rng):
     first, second = rng.randbytes(20), rng.randbytes(70)
     states = withheld(Sha1, (Sha1.IV, pad(Sha1, first)), (Sha1.IV, pad(Sha1, second)))
+    assert [octets(state) for state in states] == [reference(first), reference(second)]
+
+
+def test_start_after_any_pause(rng):
+    message = rng.randbytes(40)
+    states = spaced(Sha1, (Sha1.IV, pad(Sha1, message)), range(66))
+    assert {octets(state) for state in states} == {reference(message)}
+
+
+def test_wipe(rng):
+    first, second = rng.randbytes(70), rng.randbytes(70)
+    states = wiped(Sha1, (Sha1.IV, pad(Sha1, first)), (Sha1.IV, pad(Sha1, second)))
     assert [octets(state) for state in states] == [reference(first), reference(second)]
 
 

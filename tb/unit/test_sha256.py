@@ -5,7 +5,7 @@ import hashlib
 import random
 
 import pytest
-from hashes import compress, cycles, digest, hmac, octets, pad, responses, withheld, words
+from hashes import compress, cycles, digest, hmac, octets, pad, responses, wiped, withheld, words
 from nicsec.crypto.sha256 import Sha256
 
 
@@ -54,6 +54,12 @@ def test_answers_not_taken(rng):
 def test_blocks_withheld_until_answer(rng):
     first, second = rng.randbytes(20), rng.randbytes(70)
     states = withheld(Sha256, (Sha256.IV, pad(Sha256, first)), (Sha256.IV, pad(Sha256, second)))
+    assert [octets(state) for state in states] == [reference(first), reference(second)]
+
+
+def test_wipe(rng):
+    first, second = rng.randbytes(70), rng.randbytes(70)
+    states = wiped(Sha256, (Sha256.IV, pad(Sha256, first)), (Sha256.IV, pad(Sha256, second)))
     assert [octets(state) for state in states] == [reference(first), reference(second)]
 
 

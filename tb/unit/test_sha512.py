@@ -5,7 +5,7 @@ import hashlib
 import random
 
 import pytest
-from hashes import compress, cycles, digest, hmac, octets, pad, responses, withheld, words
+from hashes import compress, cycles, digest, hmac, octets, pad, responses, wiped, withheld, words
 from nicsec.crypto.sha512 import Sha512
 
 VARIANTS = {"384": (Sha512.IV_384, 48), "512": (Sha512.IV, 64)}
@@ -60,6 +60,12 @@ def test_answers_not_taken(rng):
 def test_blocks_withheld_until_answer(rng):
     first, second = rng.randbytes(20), rng.randbytes(130)
     states = withheld(Sha512, (Sha512.IV, pad(Sha512, first)), (Sha512.IV, pad(Sha512, second)))
+    assert [octets(state) for state in states] == [reference(first), reference(second)]
+
+
+def test_wipe(rng):
+    first, second = rng.randbytes(130), rng.randbytes(130)
+    states = wiped(Sha512, (Sha512.IV, pad(Sha512, first)), (Sha512.IV, pad(Sha512, second)))
     assert [octets(state) for state in states] == [reference(first), reference(second)]
 
 

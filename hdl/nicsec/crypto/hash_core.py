@@ -21,6 +21,8 @@ class Slot(data.Struct):
     load: 1
     #: With ``load``: push the word of the chaining state alone, which a new request brought.
     fresh: 1
+    #: Write what is pushed to the chaining state. With ``fresh`` that is a zero, which wipes.
+    store: 1
     #: The last ``load`` of a request.
     final: 1
     #: Which word of the chaining state, and in which bank.
@@ -54,6 +56,9 @@ class HashCore(wiring.Component):
         ``last`` goes with the last word of the last block, and is ignored elsewhere.
     o : Out(stream.Signature(Word))
         Answer, in the order of the state; ``last`` goes with its last word.
+    wipe : In(1)
+        A pulse clears the chaining states and the variables of the rounds as soon as no request is inside. Requests
+        wait for it, some 22 slots.
     """
 
     #: Bits in a word of the algorithm.
@@ -71,6 +76,11 @@ class HashCore(wiring.Component):
 
     i: In(stream.Signature(Word))
     o: Out(stream.Signature(Word))
+    wipe: In(1)
+
+    def __init__(self):
+        super().__init__()
+        self._state = memory.Memory(shape=self.WIDTH, depth=16, init=[])
 
     def order(self, count):
         """Index of the state word that is pushed with ``count`` more to come."""
@@ -109,13 +119,13 @@ class HashCore(wiring.Component):
 
         # Two banks of chaining state: one for the request in the rounds, the other for the next request's
         # or the previous answer.
-        m.submodules.state = state = memory.Memory(shape=self.WIDTH, depth=16, init=[])
+        m.submodules.state = state = self._state
         write, read = state.write_port(), state.read_port(domain="comb")
         bank_in, bank_run, bank_out = Signal(), Signal(), Signal()
         held, done = Signal(2), Signal(2)
 
         # The source of slots; at most one of the phases is set.
-        load, message, schedule = Signal(), Signal(), Signal()
+        load, message, schedule, clear = Signal(), Signal(), Signal(), Signal()
         fresh = Signal(reset_less=True)
         last = Signal(reset_less=True)
         count = Signal(range(self.ROUNDS - 16), reset_less=True)
@@ -128,7 +138,7 @@ class HashCore(wiring.Component):
         head = Signal(3)
         whole, state_word, state_end = Signal(), Signal(), Signal()
         incoming = Signal(self.WIDTH)
-        space = Signal()
+        space, wanted, hold = Signal(), Signal(), Signal()
         m.d.comb += space.eq(~step if self.INTERVAL == 2 else 1)
         m.d.comb += self.i.ready.eq(taking | (message & space))
         if halves == 2:
@@ -150,7 +160,7 @@ class HashCore(wiring.Component):
 
         m.d.comb += [
             tick.eq(space & (~message | whole)),
-            spare.eq(~load & ~message & ~schedule),
+            spare.eq(~load & ~message & ~schedule & ~clear),
         ]
         with m.If(tick):
             # The last count is seen one early, so that the phases do not wait for a comparison.
@@ -168,18 +178,30 @@ class HashCore(wiring.Component):
                 m.d.sync += [last.eq(self.i.p.last), heading.eq(self.i.p.last)]
             with m.If(schedule):
                 m.d.sync += [schedule.eq(0), load.eq(1), fresh.eq(0), count.eq(words - 1)]
+            with m.If(clear):
+                m.d.sync += clear.eq(0)
         with m.If(tick & spare & loaded):
-            m.d.sync += [load.eq(1), fresh.eq(1), count.eq(words - 1), loaded.eq(0)]
+            m.d.sync += [load.eq(1), fresh.eq(1), count.eq(words - 1), end.eq(0), loaded.eq(0)]
+
+        # A wipe shuts the input between requests, waits for the last answer to leave, and sends sixteen zeros, which
+        # is as many as there are words in the chaining states and in the message schedule.
+        begun = Signal()
+        m.d.comb += [begun.eq(half | (head != 0) if halves == 2 else head != 0), hold.eq(wanted & ~begun)]
+        with m.If(tick & spare & hold & heading & ~taking & (held == 0)):
+            m.d.sync += [clear.eq(1), count.eq(15), end.eq(0), wanted.eq(0), self.o.p.word.eq(0)]
+        with m.If(self.wipe):
+            m.d.sync += wanted.eq(1)
 
         slots = [Signal(Slot, name=f"slot_{n}") for n in range(self.STAGES)]
         index = Signal(3)
         m.d.comb += index.eq(self.order(count))
         m.d.sync += [
-            slots[0].load.eq(load),
-            slots[0].fresh.eq(fresh),
+            slots[0].load.eq(load | clear),
+            slots[0].fresh.eq(fresh | clear),
+            slots[0].store.eq((load & ~fresh) | clear),
             slots[0].final.eq(load & ~fresh & last & end),
-            slots[0].index.eq(index),
-            slots[0].bank.eq(bank_run),
+            slots[0].index.eq(Mux(clear, count[:3], index)),
+            slots[0].bank.eq(Mux(clear, count[3], bank_run)),
         ]
         with m.If(step):
             m.d.sync += [after.eq(before) for before, after in pairwise(slots)]
@@ -188,8 +210,8 @@ class HashCore(wiring.Component):
         # themselves when no slots follow; they never wait for the next request's message, as four or
         # more fresh loads are between.
         sums = Signal(4)
-        m.d.comb += sums.eq(Cat(slot.load & ~slot.fresh for slot in slots[:4]))
-        m.d.sync += step.eq(space & Mux(message, whole, load | schedule | sums.any()))
+        m.d.comb += sums.eq(Cat(slot.store for slot in slots[:4]))
+        m.d.sync += step.eq(space & Mux(message, whole, load | schedule | clear | sums.any()))
 
         word_message = Signal(self.WIDTH, reset_less=True)
         word_state = Signal(self.WIDTH, reset_less=True)
@@ -210,7 +232,7 @@ class HashCore(wiring.Component):
         m.d.sync += [
             write.en.eq(state_word | (step & sums[3])),
             written.eq(step & slots[3].final),
-            taking.eq(heading & ~state_end & (held != 2) & ~sums[2] & ~sums[3]),
+            taking.eq(heading & ~state_end & (held != 2) & ~sums[2] & ~sums[3] & ~hold & ~clear),
         ]
 
         # The read port serves the rounds first.

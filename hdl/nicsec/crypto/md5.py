@@ -34,12 +34,16 @@ class Md5(HashCore):
     # First index into the message, and stride from one to the next, by function.
     _INDEX = ((0, 1), (1, 5), (5, 3), (0, 7))
 
+    def __init__(self):
+        super().__init__()
+        self._block = memory.Memory(shape=32, depth=16, init=[])
+
     def order(self, count):
         # Words leave the chain in the order A, D, C, B.
         return (count + 1)[:2]
 
     def rounds(self, m, *, step, slots, word, schedule, load):
-        m.submodules.block = block = memory.Memory(shape=32, depth=16, init=[])
+        m.submodules.block = block = self._block
         write, read = block.write_port(), block.read_port(domain="comb")
 
         # `number` is the round in stage 0, `index` the message word of the slot behind it.
@@ -47,10 +51,13 @@ class Md5(HashCore):
         stride = Signal(3, reset_less=True)
         made, w = Signal(32, reset_less=True), Signal(32, reset_less=True)
         k, kw = Signal(32, reset_less=True), Signal(32, reset_less=True)
+        # Sixteen zeros that wipe the core wipe the block too.
+        wipe = Signal()
         m.d.comb += [
+            wipe.eq(slots[0].fresh & slots[0].store),
             write.addr.eq(number[:4]),
             write.data.eq(word),
-            write.en.eq(step & (number[4:] == 0)),
+            write.en.eq(step & ((number[4:] == 0) | wipe)),
             read.addr.eq(index),
         ]
         with m.If(step):
@@ -69,7 +76,9 @@ class Md5(HashCore):
                     stride.eq(Array(stride for _, stride in self._INDEX)[(number[4:] + 1)[:2]]),
                 ]
             with m.If(slots[0].load):
-                m.d.sync += [number.eq(0), k.eq(0)]
+                m.d.sync += k.eq(0)
+                with m.If(~wipe):
+                    m.d.sync += number.eq(0)
         return self._chain(m, step, slots, number, kw)
 
     def _chain(self, m, step, slots, number, kw):
