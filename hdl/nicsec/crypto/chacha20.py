@@ -63,8 +63,10 @@ class ChaCha20(wiring.Component):
         bank_in, bank_start, bank_out = Signal(2), Signal(2), Signal(2)
         inside, waiting, finished = Signal(3), Signal(3), Signal(3)
         accepted, started, completed, removed = Signal(), Signal(), Signal(), Signal()
+        inside_next = Signal(3)
+        m.d.comb += inside_next.eq(inside + accepted - removed)
         m.d.sync += [
-            inside.eq(inside + accepted - removed),
+            inside.eq(inside_next),
             waiting.eq(waiting + accepted - started),
             finished.eq(finished + completed - removed),
             bank_in.eq(bank_in + accepted),
@@ -92,12 +94,13 @@ class ChaCha20(wiring.Component):
 
         place = Signal(2)
         begun, second, keyed, wanted, wiping = Signal(), Signal(), Signal(), Signal(), Signal()
+        room, empty = Signal(init=1), Signal(init=1)
         nonce = self.i.p.nonce
         m.d.comb += [
-            begun.eq(self.i.valid & keyed & (inside != 4) & ((place != 0) | (~self.key.valid & ~wanted))),
+            begun.eq(self.i.valid & keyed & room & ((place != 0) | (~self.key.valid & ~wanted))),
             accepted.eq(begun & (place == 3)),
-            self.i.ready.eq(keyed & (inside != 4) & (place == 3)),
-            self.key.ready.eq((inside == 0) & (place == 0) & ~wanted & ~wiping),
+            self.i.ready.eq(keyed & room & (place == 3)),
+            self.key.ready.eq(empty & ~wanted & ~wiping),
             nonce_write.en.eq(begun),
             nonce_write.addr.eq(Cat(place, bank_in)),
             nonce_write.data.eq(
@@ -105,6 +108,7 @@ class ChaCha20(wiring.Component):
             ),
             self.busy.eq((inside != 0) | (place != 0) | second | wanted | wiping),
         ]
+        m.d.sync += [room.eq(inside_next != 4), empty.eq((inside == 0) & (place == 0) & ~begun)]
         with m.If(begun):
             m.d.sync += place.eq(place + 1)
         with m.If(self.key.valid & self.key.ready):
@@ -114,7 +118,7 @@ class ChaCha20(wiring.Component):
             with m.Else():
                 m.d.sync += [key_low.eq(self.key.payload), keyed.eq(0)]
         clearing = Signal(range(21))
-        with m.If(wanted & (inside == 0) & (place == 0) & ~second):
+        with m.If(wanted & empty & ~begun & ~second):
             m.d.sync += [wanted.eq(0), wiping.eq(1), keyed.eq(0), key_low.eq(0), key_high.eq(0)]
         with m.If(self.wipe):
             m.d.sync += wanted.eq(1)

@@ -53,7 +53,7 @@ class Des(wiring.Component):
 
     A block's result is offered 17 cycles after the block was accepted, or 49 with triple DES; a block is accepted every
     18 or 50 cycles, one being inside at a time. A key's first beat is accepted when no block is inside; the first
-    block under it can be accepted 4 cycles later. Nothing depends on data or key bits, only on the key's size.
+    block under it can be accepted 4 cycles after that. Nothing depends on data or key bits, only on the key's size.
 
     A block that is offered no earlier than the key's first beat is encrypted under that key: while ``key`` is valid,
     ``i`` is not ready. Before the first key and after a wipe ``i`` is not ready. Parity bits are ignored.
@@ -132,9 +132,11 @@ class Des(wiring.Component):
                     with m.If(wanted):
                         m.d.sync += [wanted.eq(self.wipe), keyed.eq(0), round_key.eq(0), *(key.eq(0) for key in ring)]
                     with m.Elif(self.key.valid):
-                        m.d.comb += load_key.eq(1)
                         m.d.sync += [keyed.eq(0), triple.eq(self.key.p.size[0])]
-                        m.next = "SECOND"
+                        m.next = "FIRST"
+            with m.State("FIRST"):
+                m.d.comb += load_key.eq(1)
+                m.next = "SECOND"
             with m.State("SECOND"):
                 m.d.comb += [load_key.eq(1), load_second.eq(1), self.key.ready.eq(1)]
                 m.next = "THIRD"
