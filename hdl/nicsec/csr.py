@@ -187,7 +187,7 @@ class Csr(wiring.Component):
                             m.d.sync += handle.eq(bus.w_data)
             with m.If((page == _PAGES_WINDOW[0]) | (page == _PAGES_WINDOW[1])):
                 m.d.sync += [bus.error.eq(busy), self.window.en.eq(~busy)]
-        with m.If(self.cmd.ready):
+        with m.If(waiting & self.cmd.ready):
             m.d.sync += waiting.eq(0)
         with m.If(self.result.valid):
             m.d.sync += [code.eq(self.result.p.code), issued.eq(0), irq_status[0].eq(1)]
