@@ -95,7 +95,7 @@ class Poly1305(wiring.Component):
                     m.d.sync += [self.o.valid.eq(0), r.eq(0), s.eq(0)]
                     m.next = "KEY"
         m.d.comb += [issue.carry.eq(limb == _LIMBS), issue.end.eq(limb >= _LIMBS)]
-        at = [Signal.like(issue, name=f"issue_{n}") for n in range(1, 5)]
+        at = [Signal.like(issue, name=f"issue_{n}") for n in range(1, 4)]
         m.d.sync += [after.eq(before) for before, after in zip([issue, *at], at, strict=False)]
 
         # Columns leave at the bottom. In the passes limbs come back at the top, and in the third the unchanged ones,
@@ -140,6 +140,11 @@ class Poly1305(wiring.Component):
         sums_next = [Signal(33, name=f"sum_next_{n}") for n in range(_LIMBS)]
         back = Signal(_BITS)
         wrapped = turning[-1][:_BITS]
+        adding, complete = Signal(), Signal()
+        m.d.sync += [
+            adding.eq(at[2].valid & at[2].feed),
+            complete.eq(at[2].valid & at[2].feed & at[2].carry),
+        ]
         m.d.comb += back.eq(Mux(at[0].feed, 0, Mux(at[0].final == 2, passed, factor)))
         for n in range(_LIMBS):
             m.d.comb += sums_next[n].eq(sums[n] + products[n])
@@ -150,12 +155,14 @@ class Poly1305(wiring.Component):
                 m.d.sync += turning[n].eq(_limbs(Cat(r, C(0, 2)))[n])
             with m.If(at[0].valid):
                 m.d.sync += columns[n].eq(columns[n + 1] if n + 1 < _LIMBS else back)
-            with m.If(at[3].valid & at[3].feed):
-                m.d.sync += sums[n].eq(sums_next[n])
-                with m.If(at[3].carry):
-                    m.d.sync += [columns[n].eq(sums_next[n]), sums[n].eq(0)]
+            with m.If(complete):
+                m.d.sync += columns[n].eq(sums_next[n])
             with m.If(fresh):
                 m.d.sync += columns[n].eq(0)
+            # Pauses leave three cycles between the last product and the next block's first.
+            m.d.sync += sums[n].eq(sums_next[n])
+            with m.If(~adding):
+                m.d.sync += sums[n].eq(0)
 
         tag = Signal(_LIMBS * _BITS, reset_less=True)
         with m.If(at[2].last_pass & ~at[2].end):
