@@ -28,7 +28,7 @@ class Counters(wiring.Component):
 
     Word ``2 * n`` and ``2 * n + 1`` are the low and high half of: 0 packets in, 1 bytes in, 2 packets out, 3 bytes out,
     4 packets out that had no handle, 5 packets out that had one. Word ``STATUS_BASE + n`` counts status n modulo 2**32;
-    status 0 is the low half of packets out.
+    status 0 is packets out.
 
     An event is taken every 11 cycles, every 6 when its status is an error; the stream waits meanwhile, so nothing is
     lost. A read is answered between two events, at most 16 cycles after it was asked. Reading a low half keeps the high
@@ -125,7 +125,7 @@ class Counters(wiring.Component):
                 # The last sum is being written.
                 m.next = "READ"
             with m.State("READ"):
-                m.d.comb += word.eq(self.addr)
+                m.d.comb += word.eq(Mux(self.addr == STATUS_BASE, _PACKETS_OUT, self.addr))
                 m.next = "READ_HIGH"
             with m.State("READ_HIGH"):
                 m.d.comb += word.eq(self.addr | 1)
