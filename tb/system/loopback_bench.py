@@ -110,6 +110,7 @@ async def waits_count_cycles(dut):
         before = link.cycle
         await link.wait(cycles)
         assert link.cycle == before + cycles
+        assert isinstance(before, int)
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")

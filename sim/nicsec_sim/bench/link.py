@@ -33,7 +33,7 @@ class EngineLink:
         self.axil = AxiLite(dut, "s_axil", dut.clk)
 
     def _now(self):
-        return (get_sim_time("ps") - self._epoch) // _PERIOD_PS
+        return int(get_sim_time("ps") - self._epoch) // _PERIOD_PS
 
     @property
     def cycle(self):
