@@ -130,7 +130,7 @@ class HashCore(wiring.Component):
         last = Signal(reset_less=True)
         count = Signal(range(self.ROUNDS - 16), reset_less=True)
         end = Signal(reset_less=True)
-        tick, spare = Signal(), Signal()
+        tick = Signal()
         step = Signal()
 
         # Requests: `taking` lets state words in, `message` those of blocks.
@@ -158,37 +158,40 @@ class HashCore(wiring.Component):
         with m.If(state_end):
             m.d.sync += [head.eq(0), heading.eq(0), loaded.eq(1), bank_in.eq(~bank_in)]
 
+        idle, begin = Signal(), Signal()
+        first = Signal.like(count)
         m.d.comb += [
             tick.eq(space & (~message | whole)),
-            spare.eq(~load & ~message & ~schedule & ~clear),
+            idle.eq(~(load | message | schedule | clear)),
+            begin.eq(tick & loaded & (idle | (load & ~fresh & last & end))),
+            first.eq(Mux(message, self.ROUNDS - 17, Mux(load & (fresh | ~last), 15, words - 1))),
         ]
         with m.If(tick):
             # The last count is seen one early, so that the phases do not wait for a comparison.
-            m.d.sync += [count.eq(count - 1), end.eq(count == 1)]
+            m.d.sync += [count.eq(Mux(end, first, count - 1)), end.eq(count == 1)]
+        with m.If(idle):
+            m.d.sync += [count.eq(words - 1), end.eq(0)]
         with m.If(tick & end):
-            with m.If(load):
-                m.d.sync += load.eq(0)
-                with m.If(fresh | ~last):
-                    m.d.sync += [message.eq(1), count.eq(15)]
-                with m.Else():
-                    m.d.sync += bank_run.eq(~bank_run)
-                    m.d.comb += spare.eq(1)
+            m.d.sync += [
+                load.eq(schedule),
+                message.eq(load & (fresh | ~last)),
+                schedule.eq(message),
+                clear.eq(0),
+                fresh.eq(0),
+                bank_run.eq(bank_run ^ (load & ~fresh & last)),
+            ]
             with m.If(message):
-                m.d.sync += [message.eq(0), schedule.eq(1), count.eq(self.ROUNDS - 17)]
                 m.d.sync += [last.eq(self.i.p.last), heading.eq(self.i.p.last)]
-            with m.If(schedule):
-                m.d.sync += [schedule.eq(0), load.eq(1), fresh.eq(0), count.eq(words - 1)]
-            with m.If(clear):
-                m.d.sync += clear.eq(0)
-        with m.If(tick & spare & loaded):
-            m.d.sync += [load.eq(1), fresh.eq(1), count.eq(words - 1), end.eq(0), loaded.eq(0)]
+        with m.If(begin):
+            m.d.sync += [load.eq(1), fresh.eq(1), loaded.eq(0)]
 
         # A wipe shuts the input between requests, waits for the last answer to leave, and sends sixteen zeros, which
         # is as many as there are words in the chaining states and in the message schedule.
-        begun = Signal()
+        begun, quiet = Signal(), Signal()
         m.d.comb += [begun.eq(half | (head != 0) if halves == 2 else head != 0), hold.eq(wanted & ~begun)]
-        with m.If(tick & spare & hold & heading & ~taking & (held == 0)):
-            m.d.sync += [clear.eq(1), count.eq(15), end.eq(0), wanted.eq(0), self.o.p.word.eq(0)]
+        m.d.sync += quiet.eq(hold & heading & ~taking & (held == 0) & idle)
+        with m.If(quiet):
+            m.d.sync += [clear.eq(1), count.eq(15), wanted.eq(0), quiet.eq(0)]
         with m.If(self.wipe):
             m.d.sync += wanted.eq(1)
 
@@ -252,6 +255,8 @@ class HashCore(wiring.Component):
                 self.o.p.last.eq(turn == self.STATE_WORDS - 1),
                 turn.eq(turn + 1),
             ]
+        with m.If(quiet):
+            m.d.sync += self.o.p.word.eq(0)
         with m.If(out_end):
             m.d.sync += [turn.eq(0), bank_out.eq(~bank_out)]
         m.d.sync += [
