@@ -13,7 +13,7 @@ from ..session import JOB_VARIABLE, Job
 from .link import EngineLink
 
 #: Simulated time without a completion after which the engine counts as hung: half a million cycles.
-_PATIENCE_US = 2000
+_PATIENCE_US = 200
 #: Cycles in which anything that should not come out has the time to.
 _SETTLE = 200
 

@@ -12,7 +12,7 @@ __all__ = ["Device", "SaError"]
 _BUSY = 1 << 31
 _ENABLE = 1
 _READY = 1
-_MAX_POLLS = 100_000
+_MAX_POLLS = 20_000
 #: Major versions of the register map that this driver knows.
 _MAJORS = (0, 1)
 

@@ -60,8 +60,8 @@ def _decode_op(window: dict[int, int]) -> tuple[Op, bool]:
     if aes_bytes is None:
         raise ValueError("CONTROL must have an AES key size of 0, 1 or 2, not 3")
     suite = auth if ah else encr
-    key_bytes = 0 if encr == "null" else _KEY_BYTES.get(encr, aes_bytes)
-    auth_bytes = 0 if auth is None else aes_bytes if auth == "aes-gmac" else _BLOCK_BYTES.get(auth, 64)
+    key_bytes = 0 if ah or encr == "null" else _KEY_BYTES.get(encr, aes_bytes)
+    auth_bytes = 0 if auth is None else _BLOCK_BYTES.get(auth, 64)
     op = Op(
         protocol="ah" if ah else "esp",
         spi=window.get(4, 0),
@@ -69,7 +69,7 @@ def _decode_op(window: dict[int, int]) -> tuple[Op, bool]:
         encr_key=octets(0x20, key_bytes),
         salt=octets(8, _SALT_BYTES.get(suite or "", 0)),
         auth_alg=auth,
-        auth_key=octets(0x40, auth_bytes),
+        auth_key=octets(0x20, aes_bytes) if auth == "aes-gmac" else octets(0x40, auth_bytes),
         icv_len=4 * (control >> 16 & 15),
         iv="generate" if generate else "frame",
         esn=bool(esn),

@@ -240,8 +240,8 @@ class Miniport:
         if completion.cookie != descriptor.cookie:
             raise ProtocolError(f"completion of cookie {completion.cookie}, expected {descriptor.cookie}")
         # A link that notes when a completion came knows better than the clock: it may have waited since.
-        completed = getattr(self.link, "completed", self.link.cycle)
-        accepted = getattr(sent, "first", None)
+        completed = int(getattr(self.link, "completed", self.link.cycle))
+        accepted = None if (first := getattr(sent, "first", None)) is None else int(first)
         if completion.status is not Status.SUCCESS:
             return PacketResult(completion.status, None, accepted, completed)
         frame, bad = await self.link.frame()

@@ -187,7 +187,7 @@ def _words(secret: bytes | None, count: int) -> list[int]:
 
 
 def _auth_words(op: Op) -> list[int]:
-    if op.auth_alg is None:
+    if op.auth_alg in (None, "aes-gmac"):
         return []
     key, block = op.auth_key, 64
     if (function := _HASHES.get(op.auth_alg)) is not None:
@@ -198,16 +198,21 @@ def _auth_words(op: Op) -> list[int]:
 
 
 def op_words(op: Op, tunnel: bool) -> dict[int, int]:
-    """Offsets in an op's staging window and the words that belong there."""
-    aes_key = op.encr_key if op.protocol == "esp" else op.auth_key if op.auth_alg == "aes-gmac" else None
-    size = {24: 1, 32: 2}.get(len(aes_key), 0) if aes_key and (op.encr_alg or op.auth_alg).startswith("aes-") else 0
+    """Offsets in an op's staging window and the words that belong there.
+
+    The key of AES-GMAC is a cipher key to the engine, in AH as in ESP.
+    """
+    gmac = op.auth_alg == "aes-gmac"
+    cipher_key = op.auth_key if gmac else op.encr_key
+    aes = gmac or (op.encr_alg or "").startswith("aes-")
+    size = {24: 1, 32: 2}.get(len(cipher_key), 0) if aes and cipher_key else 0
     control = 1 | (op.protocol == "ah") << 1 | tunnel << 2 | op.generates_iv << 3 | op.esn << 4 | op.udp_encap << 5
     control |= size << 6 | ENCR_IDS[op.encr_alg or "null"] << 8 | AUTH_IDS[op.auth_alg] << 12
     control |= op.icv_len // 4 << 16
     words = [control, op.spi, *_words(op.salt, 1), (op.esn_high or 0) if op.esn else 0]
     words += [op.iv_init & 0xFFFFFFFF, op.iv_init >> 32] if op.generates_iv else [0, 0]
     result = {4 * n: word for n, word in enumerate(words)}
-    result |= {_ENCR_KEY + 4 * n: word for n, word in enumerate(_words(op.encr_key, 8))}
+    result |= {_ENCR_KEY + 4 * n: word for n, word in enumerate(_words(cipher_key, 8))}
     result |= {_AUTH_KEY + 4 * n: word for n, word in enumerate(_auth_words(op))}
     return result
 
