@@ -28,8 +28,9 @@ class Md5(HashCore):
     LITTLE_ENDIAN = True
 
     _T = tuple(floor(abs(sin(n + 1)) * 2**32) for n in range(64))
-    # Rotations, by function and by the round modulo 4.
-    _AMOUNT = (7, 12, 17, 22, 5, 9, 14, 20, 4, 11, 16, 23, 6, 10, 15, 21)
+    # Rotations are one of four by the round modulo 4, and 0 to 3 more by that and the round's function.
+    _COARSE = (4, 9, 14, 20)
+    _FINE = ((3, 3, 3, 2), (1, 0, 0, 0), (0, 2, 2, 3), (2, 1, 1, 1))
     # First index into the message, and stride from one to the next, by function.
     _INDEX = ((0, 1), (1, 5), (5, 3), (0, 7))
 
@@ -82,17 +83,15 @@ class Md5(HashCore):
 
     def _chain(self, m, step, slots, number, kw):
         # Which rotation and function: of the slot in stage 3.
-        amount, function = Signal(5, reset_less=True), Signal(2, reset_less=True)
+        coarse, function, fine = Signal(2, reset_less=True), Signal(2, reset_less=True), Signal(2, reset_less=True)
         numbers = [number, Signal(6, name="number_1", reset_less=True), Signal(6, name="number_2", reset_less=True)]
         with m.If(step):
             m.d.sync += [numbers[1].eq(numbers[0]), numbers[2].eq(numbers[1])]
-            m.d.sync += [
-                function.eq(numbers[2][4:]),
-                amount.eq(Array(self._AMOUNT)[Cat(numbers[2][:2], numbers[2][4:])]),
-            ]
+            m.d.sync += [coarse.eq(numbers[2][:2]), function.eq(numbers[2][4:])]
+            m.d.sync += fine.eq(Array(Array(row) for row in self._FINE)[numbers[2][4:]][numbers[2][:2]])
 
         b, c, d, q, x = (Signal(32, name=name, reset_less=True) for name in "bcdqx")
-        mixed = Signal(32)
+        mixed, turned, rotated = Signal(32), Signal(32), Signal(32)
         base = Signal(32)
         with m.Switch(function):
             with m.Case(0):
@@ -103,11 +102,11 @@ class Md5(HashCore):
                 m.d.comb += mixed.eq(b ^ c ^ d)
             with m.Default():
                 m.d.comb += mixed.eq(c ^ (b | ~d))
-        m.d.comb += base.eq(Mux(slots[3].load, q, b))
-        rotated = x
-        for n in range(5):
-            rotated, before = Signal(32, name=f"rotated_{n}"), rotated
-            m.d.comb += rotated.eq(Mux(amount[n], before.rotate_left(1 << n), before))
+        m.d.comb += [
+            turned.eq(Array(x.rotate_left(amount) for amount in self._COARSE)[coarse]),
+            rotated.eq(Array(turned.rotate_left(amount) for amount in range(4))[fine]),
+            base.eq(Mux(slots[3].load, q, b)),
+        ]
         # A load pushes q into b, with x zero. The state of a new request is added to a d of zero.
         m.d.sync += x.eq(Mux(slots[3].load, 0, q + mixed))
         with m.If(step):
