@@ -2,6 +2,8 @@
 """Registers (docs/design.md section 6)."""
 
 import enum
+from functools import reduce
+from operator import or_
 
 from amaranth import *
 from amaranth.lib import stream, wiring
@@ -143,31 +145,29 @@ class Csr(wiring.Component):
         m.d.sync += [
             bus.ack.eq(bus.write | (bus.read & ~in_counters) | self.counter_done),
             bus.error.eq(0),
-            bus.r_data.eq(0),
             self.window.en.eq(0),
             self.window.addr.eq(bus.addr),
             self.window.data.eq(bus.w_data),
             self.irq.eq((irq_status & irq_mask).any()),
         ]
 
-        with m.If(page == _PAGE_REGISTERS):
-            with m.Switch(offset):
-                for reg, value in _constants(self.config).items():
-                    with m.Case(reg // 4):
-                        m.d.sync += bus.r_data.eq(value)
-                for reg, value in (
-                    (Reg.CTRL, self.enable),
-                    (Reg.STATUS, self.ready),
-                    (Reg.IRQ_STATUS, irq_status),
-                    (Reg.IRQ_MASK, irq_mask),
-                    (Reg.SA_HANDLE, handle),
-                    (Reg.SA_STATUS, Cat(code, C(0, 23), busy)),
-                    (Reg.SA_FREE, self.free),
-                ):
-                    with m.Case(reg // 4):
-                        m.d.sync += bus.r_data.eq(value)
-        with m.If(in_counters):
-            m.d.sync += bus.r_data.eq(self.counter_value)
+        # An OR of what is selected: small, and whatever is not assigned is zero.
+        readable = [
+            *_constants(self.config).items(),
+            (Reg.CTRL, self.enable),
+            (Reg.STATUS, self.ready),
+            (Reg.IRQ_STATUS, irq_status),
+            (Reg.IRQ_MASK, irq_mask),
+            (Reg.SA_HANDLE, handle),
+            (Reg.SA_STATUS, Cat(code, C(0, 23), busy)),
+            (Reg.SA_FREE, self.free),
+        ]
+        terms = [Mux(in_counters, self.counter_value, 0)]
+        for reg, value in readable:
+            selected = Signal(name=f"select_{reg.name.lower()}")
+            m.d.comb += selected.eq((page == _PAGE_REGISTERS) & (offset == reg // 4))
+            terms.append(Mux(selected, value, 0))
+        m.d.sync += bus.r_data.eq(reduce(or_, terms))
 
         with m.If(bus.write):
             with m.If(page == _PAGE_REGISTERS):

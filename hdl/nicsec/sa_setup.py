@@ -68,6 +68,7 @@ class SASetup(wiring.Component):
     window : In(WindowWrite)
         Heeded between commands only.
     cmd : In(stream of ``SetupCommand``)
+        Taken when it has been executed and before the result is given.
     result : Out(stream of ``TableResult``)
         One per command; ``handle`` is that of a new SA.
     table_cmd, table_result, write, free
@@ -104,7 +105,7 @@ class SASetup(wiring.Component):
         m.submodules.window = window = self._window
         read, write = window.read_port(), window.write_port()
 
-        command = Signal(SetupCommand, reset_less=True)
+        handle = Signal(32, reset_less=True)
         code = Signal(SAResult, reset_less=True)
         answering = Signal()
         control = Signal(Control)
@@ -130,11 +131,11 @@ class SASetup(wiring.Component):
             self.write.p.op.eq(op),
             self.write.p.row.eq(number),
             self.write.p.iv.eq(step == _Step.IV),
-            self.table_cmd.p.delete.eq(command.op == SACommand.DELETE.value),
-            self.table_cmd.p.handle.eq(command.handle),
+            self.table_cmd.p.delete.eq(self.cmd.p.op == SACommand.DELETE.value),
+            self.table_cmd.p.handle.eq(self.cmd.p.handle),
             self.table_cmd.p.generate.eq(generate),
             self.result.p.code.eq(code),
-            self.result.p.handle.eq(command.handle),
+            self.result.p.handle.eq(handle),
         ]
         m.d.sync += subkey.eq(needs_subkey(config, control))
         m.d.sync += [write.en.eq(0), write.addr.eq(self.window.addr), write.data.eq(self.window.data)]
@@ -170,27 +171,24 @@ class SASetup(wiring.Component):
                 with m.If(self.result.ready):
                     m.next = "IDLE"
             with m.State("IDLE"):
-                m.d.comb += self.cmd.ready.eq(1)
-                m.d.sync += [write.en.eq(self.window.en), command.eq(self.cmd.payload), code.eq(SAResult.INVALID)]
-                m.d.sync += number.eq(0)
+                m.d.sync += [write.en.eq(self.window.en), code.eq(SAResult.INVALID), number.eq(0)]
                 with m.If(self.cmd.valid):
-                    m.d.sync += answering.eq(1)
                     with m.Switch(self.cmd.p.op):
                         with m.Case(SACommand.ADD.value):
                             m.next = "LOAD"
                         with m.Case(SACommand.DELETE.value):
                             m.next = "TABLE"
                         with m.Default():
-                            m.next = "EMPTY"
+                            m.next = "DONE"
 
             with m.State("LOAD"):
                 m.d.sync += op.eq(1)
                 m.next = "FIRST"
             with m.State("FIRST"):
-                m.d.sync += [control.eq(read.data), op.eq(0)]
+                m.d.sync += [next_control.eq(read.data), op.eq(0)]
                 m.next = "SECOND"
             with m.State("SECOND"):
-                m.d.sync += next_control.eq(read.data)
+                m.d.sync += [control.eq(next_control), next_control.eq(read.data)]
                 m.next = "JUDGE"
             with m.State("JUDGE"):
                 m.d.sync += [
@@ -200,12 +198,12 @@ class SASetup(wiring.Component):
                 ]
                 m.next = "DECIDE"
             with m.State("DECIDE"):
-                m.next = "EMPTY"
+                m.next = "DONE"
                 with m.If(code == SAResult.OK):
                     m.next = "FILL"
                     with m.If(self.free == 0):
                         m.d.sync += code.eq(SAResult.FULL)
-                        m.next = "EMPTY"
+                        m.next = "DONE"
 
             with m.State("FILL"):
                 m.d.comb += [word.eq(read.data), shift.eq(beat != 0)]
@@ -309,7 +307,11 @@ class SASetup(wiring.Component):
             with m.State("TABLE_RESULT"):
                 m.d.comb += self.table_result.ready.eq(1)
                 m.d.sync += [op.eq(0), address.eq(0)]
-                m.d.sync += [code.eq(self.table_result.p.code), command.handle.eq(self.table_result.p.handle)]
+                m.d.sync += [code.eq(self.table_result.p.code), handle.eq(self.table_result.p.handle)]
                 with m.If(self.table_result.valid):
-                    m.next = "EMPTY"
+                    m.next = "DONE"
+            with m.State("DONE"):
+                m.d.comb += self.cmd.ready.eq(1)
+                m.d.sync += answering.eq(1)
+                m.next = "EMPTY"
         return m
