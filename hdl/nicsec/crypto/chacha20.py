@@ -119,11 +119,11 @@ class ChaCha20(wiring.Component):
                 m.d.sync += [key_low.eq(self.key.payload), keyed.eq(0)]
         clearing = Signal(range(21))
         with m.If(wanted & empty & ~begun & ~second):
-            m.d.sync += [wanted.eq(0), wiping.eq(1), keyed.eq(0), key_low.eq(0), key_high.eq(0)]
+            m.d.sync += [wanted.eq(0), wiping.eq(1), keyed.eq(0)]
         with m.If(self.wipe):
             m.d.sync += wanted.eq(1)
         with m.If(wiping):
-            m.d.sync += clearing.eq(clearing + 1)
+            m.d.sync += [clearing.eq(clearing + 1), key_low.eq(0), key_high.eq(0)]
             with m.If(clearing == 20):
                 m.d.sync += [wiping.eq(0), clearing.eq(0)]
 
