@@ -123,6 +123,7 @@ class Csr(wiring.Component):
         offset, page = bus.addr[:6], bus.addr[6:]
 
         handle = Signal(32)
+        write_handle = Signal()
         code = Signal(SAResult)
         issued = Signal()
         waiting = Signal()
@@ -183,16 +184,15 @@ class Csr(wiring.Component):
                             m.d.sync += [self.cmd.p.op.eq(bus.w_data), issued.eq(1), waiting.eq(1)]
                     with m.Case(Reg.SA_HANDLE // 4):
                         m.d.sync += bus.error.eq(busy)
-                        with m.If(~busy):
-                            m.d.sync += handle.eq(bus.w_data)
+                        m.d.comb += write_handle.eq(~busy)
             with m.If((page == _PAGES_WINDOW[0]) | (page == _PAGES_WINDOW[1])):
                 m.d.sync += [bus.error.eq(busy), self.window.en.eq(~busy)]
         with m.If(waiting & self.cmd.ready):
             m.d.sync += waiting.eq(0)
         with m.If(self.result.valid):
             m.d.sync += [code.eq(self.result.p.code), issued.eq(0), irq_status[0].eq(1)]
-            with m.If(self.result.p.code == SAResult.OK.value):
-                m.d.sync += handle.eq(self.result.p.handle)
+        with m.If(write_handle | (self.result.valid & (self.result.p.code == SAResult.OK.value))):
+            m.d.sync += handle.eq(Mux(issued, self.result.p.handle, bus.w_data))
         with m.If(self.dropped):
             m.d.sync += irq_status[1].eq(1)
         with m.If(self.sa_event):

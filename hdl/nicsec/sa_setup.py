@@ -122,9 +122,13 @@ class SASetup(wiring.Component):
         word = Signal(32)
         shift = Signal()
         beat = Signal(3)
-        with m.If(shift):
+        emptying = Signal()
+        with m.If(emptying):
+            m.d.sync += row.eq(0)
+        with m.Elif(shift):
             m.d.sync += row.eq(Cat(word, row))
         m.d.comb += [
+            word.eq(read.data),
             # The counter's high half is shifted in ahead of its low half.
             read.addr.eq(Cat(address ^ Mux(step == _Step.IV, 3, 0), op)),
             self.write.p.data.eq(row),
@@ -140,6 +144,8 @@ class SASetup(wiring.Component):
         m.d.sync += subkey.eq(needs_subkey(config, control))
         m.d.sync += [write.en.eq(0), write.addr.eq(self.window.addr), write.data.eq(self.window.data)]
 
+        if config.has_ghash:
+            m.d.comb += [self.aes_key.p.data.eq(row), self.aes_key.p.size.eq(control.key_size)]
         after_keys = "NEXT"
         if config.has_hmac:
             after_keys = "PAD"
@@ -156,7 +162,8 @@ class SASetup(wiring.Component):
         with m.FSM(init="EMPTY"):
             with m.State("EMPTY"):
                 m.d.sync += [write.en.eq(1), write.addr.eq(Cat(address, op)), write.data.eq(0)]
-                m.d.sync += [row.eq(0), control.eq(0), next_control.eq(0), generate.eq(0), step.eq(_Step.LEAD)]
+                m.d.comb += emptying.eq(1)
+                m.d.sync += [control.eq(0), next_control.eq(0), generate.eq(0), step.eq(_Step.LEAD)]
                 m.d.sync += Cat(address, op).eq(Cat(address, op) + 1)
                 if config.has_hmac:
                     m.d.comb += midstate.wipe.eq(1)
@@ -206,7 +213,7 @@ class SASetup(wiring.Component):
                         m.next = "DONE"
 
             with m.State("FILL"):
-                m.d.comb += [word.eq(read.data), shift.eq(beat != 0)]
+                m.d.comb += shift.eq(beat != 0)
                 m.d.sync += beat.eq(beat + 1)
                 with m.If(beat == 4):
                     m.d.sync += beat.eq(0)
@@ -241,11 +248,7 @@ class SASetup(wiring.Component):
                 beaten = Signal()
                 m.d.comb += beaten.eq(~subkey)
                 if config.has_ghash:
-                    m.d.comb += [
-                        self.aes_key.p.data.eq(row),
-                        self.aes_key.p.size.eq(control.key_size),
-                        self.aes_key.valid.eq(subkey & self.granted),
-                    ]
+                    m.d.comb += self.aes_key.valid.eq(subkey & self.granted)
                     with m.If(self.granted & self.aes_key.ready):
                         m.d.comb += beaten.eq(1)
                 with m.If(beaten):
