@@ -12,7 +12,9 @@ __all__ = ["Device", "SaError"]
 _BUSY = 1 << 31
 _ENABLE = 1
 _READY = 1
-_MAX_POLLS = 20_000
+_MAX_POLLS = 5_000
+#: Cycles between two polls: a simulated register access costs far more than that many idle cycles.
+_POLL_CYCLES = 64
 #: Major versions of the register map that this driver knows.
 _MAJORS = (0, 1)
 
@@ -44,6 +46,7 @@ class Device:
         for _ in range(_MAX_POLLS):
             if await read(Reg.STATUS) & _READY:
                 break
+            await self.link.wait(_POLL_CYCLES)
         else:
             raise ProtocolError(f"STATUS was not ready after {_MAX_POLLS} reads")
         # A refused command empties a staging window that an earlier driver may have left half-filled.
@@ -73,6 +76,7 @@ class Device:
             status = await self.link.read(Reg.SA_STATUS)
             if not status & _BUSY:
                 return SaResult(status & 0xFF)
+            await self.link.wait(_POLL_CYCLES)
         raise ProtocolError(f"SA_STATUS was busy for {_MAX_POLLS} reads after {command.name.lower()}")
 
     async def add(self, bundle: Bundle) -> int:

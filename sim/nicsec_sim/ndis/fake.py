@@ -122,6 +122,9 @@ class ModelLink:
     async def start(self) -> None:
         """Nothing is to be reset."""
 
+    async def wait(self, cycles: int) -> None:
+        """Nothing here takes time."""
+
     async def read(self, offset: int) -> int:
         engine = self.engine
         fixed = {

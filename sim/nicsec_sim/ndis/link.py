@@ -26,6 +26,9 @@ class Link(Protocol):
     async def write(self, offset: int, value: int) -> None:
         """Write a register."""
 
+    async def wait(self, cycles: int) -> None:
+        """Let clock cycles pass."""
+
     async def send(self, descriptor: bytes, frame: bytes, error: bool = False) -> Any:
         """Queue a frame behind its descriptor of 32 bytes; ``error`` sets ``tuser[0]`` on its last beat.
 
