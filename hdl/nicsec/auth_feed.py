@@ -88,7 +88,9 @@ class AuthFeed(wiring.Component):
                     m.next = "WORDS"
             with m.State("REST"):
                 with m.If(~valid):
-                    m.d.sync += [held.data.eq(Cat(C(0, 8), rest)), held.size.eq(rest_size), held.last.eq(1), valid.eq(1)]
+                    m.d.sync += [
+                        held.data.eq(Cat(C(0, 8), rest)), held.size.eq(rest_size), held.last.eq(1), valid.eq(1),
+                    ]
                     m.next = "WORDS"
 
         with m.If(self.start):

@@ -17,8 +17,9 @@ class Cipher(wiring.Component):
     """Streams a pass through the block ciphers' seams.
 
     Header words pass unchanged. IV words pass, or with ``generate`` are replaced: by ``iv`` in
-    counter modes, by E_K(0^64 || iv) in AES-CBC and E_K(iv) in DES-CBC (SP 800-38A appendix C). Body words are encrypted; CBC takes
-    whole blocks, counter modes any number of words. Two cycles per word at best; the AES sets the pace.
+    counter modes, by E_K(0^64 || iv) in AES-CBC and E_K(iv) in DES-CBC (SP 800-38A appendix C). Body
+    words are encrypted; CBC takes whole blocks, counter modes any number of words. Two cycles per word
+    at best; the AES sets the pace.
 
     Members
     -------

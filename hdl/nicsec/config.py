@@ -6,6 +6,7 @@ import hashlib
 import json
 import tomllib
 from dataclasses import dataclass
+from pathlib import Path
 
 from .algorithm import Auth, Encr
 
@@ -114,7 +115,7 @@ class Config:
     @classmethod
     def from_toml(cls, path):
         """A config from a TOML file of fields; ``preset`` names a preset to start from."""
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             values = tomllib.load(file)
         base = {}
         if (preset := values.pop("preset", None)) is not None:

@@ -10,6 +10,7 @@ from .words import AuthWord, IcvWord
 
 __all__ = ["GcmTag"]
 
+
 class GcmTag(wiring.Component):
     """Gathers blocks for GHASH, closes them with the length block and hides the result behind ``mask``.
 
@@ -48,7 +49,6 @@ class GcmTag(wiring.Component):
         count = Signal(16)  # bytes of the string at hand
         associated = Signal(16)
         split = Signal()
-        fill = Signal()
         closing = Signal()
         left = Signal(4)
 

@@ -220,7 +220,8 @@ class Hmac(wiring.Component):
                             with m.Switch(self.i.p.size):
                                 for size in (1, 2, 3):
                                     with m.Case(size):
-                                        push(Cat(C(0x80 << (24 - 8 * size), 32 - 8 * size), self.i.p.data[32 - 8 * size :]))
+                                        mark = C(0x80 << (24 - 8 * size), 32 - 8 * size)
+                                        push(Cat(mark, self.i.p.data[32 - 8 * size :]))
                         m.next = "SETTLE"
             with m.State("SETTLE"):
                 m.next = "PAD"

@@ -5,7 +5,10 @@ from amaranth.lib import data
 
 from .algorithm import Status
 
-__all__ = ["INNER", "OUTER", "HeaderLayout", "JobLayout", "LevelLayout", "PassLayout", "RegionLayout", "byte_bits", "word_bits"]
+__all__ = [
+    "INNER", "OUTER", "HeaderLayout", "JobLayout", "LevelLayout", "PassLayout", "RegionLayout", "byte_bits",
+    "word_bits",
+]
 
 #: Levels of a packet: the outermost IPsec headers, and those inside the tunnel.
 INNER, OUTER = 0, 1

@@ -217,7 +217,9 @@ class Lane(wiring.Component):
             row_users.append((~walking & running, row_words))
             icv_sources.append((params.hmac, hmac))
         for enable, source in icv_sources:
-            m.d.comb += [source.i.payload.eq(feed.o.payload), source.i.valid.eq(feed.o.valid & enable), source.o.ready.eq(1)]
+            m.d.comb += [
+                source.i.payload.eq(feed.o.payload), source.i.valid.eq(feed.o.valid & enable), source.o.ready.eq(1),
+            ]
             with m.If(enable):
                 m.d.comb += [
                     feed.o.ready.eq(source.i.ready),
@@ -225,8 +227,11 @@ class Lane(wiring.Component):
                 ]
 
         for enable, user in row_users:
-            m.d.comb += [user.row_req.ready.eq(self.row_req.ready & enable), user.row_rsp.payload.eq(self.row_rsp.payload)]
-            m.d.comb += user.row_rsp.valid.eq(self.row_rsp.valid & enable)
+            m.d.comb += [
+                user.row_req.ready.eq(self.row_req.ready & enable),
+                user.row_rsp.payload.eq(self.row_rsp.payload),
+                user.row_rsp.valid.eq(self.row_rsp.valid & enable),
+            ]
             with m.If(enable):
                 m.d.comb += [
                     self.row_req.valid.eq(user.row_req.valid), self.row_req.payload.eq(user.row_req.payload),

@@ -230,7 +230,8 @@ class Mutable(wiring.Component):
                             bad()
                     with m.Case(_Phase.DATA):
                         m.d.sync += [
-                            option_left.eq(option_left - 1), option_first.eq(0), last_address.eq(Cat(byte, last_address[:24])),
+                            option_left.eq(option_left - 1), option_first.eq(0),
+                            last_address.eq(Cat(byte, last_address[:24])),
                         ]
                         with m.If(wipe):
                             m.d.comb += result.eq(0)

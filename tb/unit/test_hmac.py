@@ -42,7 +42,8 @@ def pass_words(message):
     for at in range(0, len(message), 4):
         part = message[at : at + 4]
         last = at + 4 >= len(message)
-        yield {"data": int.from_bytes(part.ljust(4, b"\xc3"), "big"), "size": len(part) % 4, "kind": Kind.HEADER, "last": last}
+        data = int.from_bytes(part.ljust(4, b"\xc3"), "big")
+        yield {"data": data, "size": len(part) % 4, "kind": Kind.HEADER, "last": last}
 
 
 def icvs(name, requests, rng=None):

@@ -91,7 +91,8 @@ async def walks(ctx, dut, cases):
             if ctx.get(dut.row_req.valid):
                 request = await get(ctx, dut.row_req)
                 ops = table[request.slot].ops
-                await put(ctx, dut.row_rsp, lead_row(ops[request.op], table[request.slot].tunnel) if request.op < len(ops) else 0)
+                row = lead_row(ops[request.op], table[request.slot].tunnel) if request.op < len(ops) else 0
+                await put(ctx, dut.row_rsp, row)
                 continue
             history = [ctx.get(dut.addr), history[0]]
             at = history[1]
