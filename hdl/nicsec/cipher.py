@@ -187,6 +187,9 @@ class Cipher(wiring.Component):
                     m.d.sync += counting.eq(1)
         with m.If(shift):
             m.d.sync += [out.eq(out << 32), out_left.eq(out_left - 1)]
+        # What is left of a key stream is no block of the next pass, whose parameters come ahead of its start.
+        with m.If(emit & Mux(cbc & body, out_last & (out_left == 1), word.last)):
+            m.d.sync += in_body.eq(0)
 
         with m.If(self.start):
             m.d.sync += [

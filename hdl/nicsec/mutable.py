@@ -281,6 +281,7 @@ class Mutable(wiring.Component):
                 phase.eq(Mux(self.ipv6, _Phase.HEADER_NEXT, _Phase.TYPE)),
                 left.eq((self.header_words - _IPV4_WORDS) << 2),
             ]
-            with m.If(self.scan):
+            # A header without options is not scanned, and must not inherit what the last scan found.
+            with m.If(self.scan | (self.header_words <= Mux(self.ipv6, _IPV6_WORDS, _IPV4_WORDS))):
                 m.d.sync += [self.status.eq(Status.SUCCESS), redirected.eq(0), self.route.active.eq(0)]
         return m
