@@ -54,8 +54,9 @@ class SASetup(wiring.Component):
     as it lies in the window. Delete is passed to the table. Before a result is given, the window and whatever of it
     lay in registers here are zero.
 
-    The time of an add depends on the algorithms and on waiting for the crypto units only: with SHA-256 about 300
-    cycles an op and 128 for emptying the window. The units are held for one subkey or one midstate at a time.
+    The time of an add depends on the algorithms, the key size and the wait for the crypto units only. With the units
+    free: 209 cycles for AES-128-GCM, 422 for AES-256-CBC with HMAC-SHA-256, of which 128 empty the window. The units
+    are held for one subkey or one midstate at a time.
 
     Parameters
     ----------
