@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Encrypts the words of a pass: AES in CBC (RFC 3602), CTR (RFC 3686) or GCM (RFC 4106), DES and 3DES in CBC
-(RFC 2405, RFC 2451), or not at all."""
+(RFC 2405, RFC 2451), ChaCha20 (RFC 7634), or not at all."""
 
 from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .algorithm import Encr
+from .crypto.chacha20 import ChaChaBlock
 from .suite import built, is_any
 from .words import Kind, PassWord
 
@@ -38,9 +39,14 @@ class Cipher(wiring.Component):
     mask, mask_valid : Out
         E_K(J0), from its arrival to the next start.
     i, o : streams of PassWord
+    busy : Out(1)
+        Key stream that the pass had no use for is still to be swallowed.
     aes_i, aes_o : streams of 128-bit blocks
     des_i, des_o : streams of 64-bit blocks
+    chacha_i, chacha_o : streams of ChaChaBlock and of four 128-bit beats for each
         Each pair when the config has the cipher.
+    poly_r : Out(stream of 256)
+        With ChaCha20, the one-time key of Poly1305: the first half of block 0 (RFC 8439 section 2.6).
     """
 
     def __init__(self, config):
@@ -55,6 +61,7 @@ class Cipher(wiring.Component):
             "iv": In(64),
             "mask": Out(128),
             "mask_valid": Out(1),
+            "busy": Out(1),
             "i": In(stream.Signature(PassWord)),
             "o": Out(stream.Signature(PassWord)),
         }
@@ -62,16 +69,23 @@ class Cipher(wiring.Component):
             ports |= {"aes_i": Out(stream.Signature(128)), "aes_o": In(stream.Signature(128))}
         if config.has_des:
             ports |= {"des_i": Out(stream.Signature(64)), "des_o": In(stream.Signature(64))}
+        if config.has_chacha:
+            ports |= {
+                "chacha_i": Out(stream.Signature(ChaChaBlock)),
+                "chacha_o": In(stream.Signature(128)),
+                "poly_r": Out(stream.Signature(256)),
+            }
         super().__init__(ports)
 
     def elaborate(self, platform):
         m = Module()
 
         config = self._config
-        cbc, counter, des = Signal(), Signal(), Signal()
+        cbc, counter, des, chacha = Signal(), Signal(), Signal(), Signal()
         m.d.sync += [
             cbc.eq(is_any(self.encr, built(config, Encr.AES_CBC, Encr.DES_CBC, Encr.TDES_CBC))),
-            counter.eq(is_any(self.encr, built(config, Encr.AES_CTR, Encr.AES_GCM))),
+            counter.eq(is_any(self.encr, built(config, Encr.AES_CTR, Encr.AES_GCM, Encr.CHACHA20_POLY1305))),
+            chacha.eq(is_any(self.encr, built(config, Encr.CHACHA20_POLY1305))),
             des.eq(is_any(self.encr, built(config, Encr.DES_CBC, Encr.TDES_CBC))),
         ]
 
@@ -101,12 +115,23 @@ class Cipher(wiring.Component):
         asking, taken = Signal(), Signal()
         request = Signal(128)
         if config.has_aes:
-            m.d.comb += [self.aes_i.valid.eq(asking & ~des), self.aes_i.payload.eq(request)]
+            m.d.comb += [
+                self.aes_i.valid.eq(asking & ~des & ~chacha),
+                self.aes_i.payload.eq(request),
+                taken.eq(self.aes_i.ready),
+            ]
         if config.has_des:
             m.d.comb += [self.des_i.valid.eq(asking & des), self.des_i.payload.eq(request)]
-        m.d.comb += taken.eq(Mux(
-            des, self.des_i.ready if config.has_des else 0, self.aes_i.ready if config.has_aes else 0
-        ))
+            with m.If(des):
+                m.d.comb += taken.eq(self.des_i.ready)
+        if config.has_chacha:
+            m.d.comb += [
+                self.chacha_i.valid.eq(asking & chacha),
+                self.chacha_i.p.counter.eq(request[:32]),
+                self.chacha_i.p.nonce.eq(request[32:]),
+            ]
+            with m.If(chacha):
+                m.d.comb += taken.eq(self.chacha_i.ready)
         with m.If(asking & taken):
             m.d.sync += asking.eq(0)
         gather = Mux(des, 2, 4)
@@ -126,6 +151,7 @@ class Cipher(wiring.Component):
                     m.d.sync += counting.eq(0)
 
         # Answers.
+        ended = Signal()  # the last word has left
         # Of a 64-bit block the upper half of a register is used where words leave it, the lower where they enter.
         take, free = Signal(), Signal()
         answer = Signal(128)
@@ -136,6 +162,32 @@ class Cipher(wiring.Component):
             m.d.comb += self.des_o.ready.eq(free)
             with m.If(des):
                 m.d.comb += [answer.eq(self.des_o.payload), take.eq(self.des_o.valid & free)]
+        if config.has_chacha:
+            # Of block 0 two beats are the one-time key and two are for nobody; behind the last word the rest
+            # of the last block is for nobody either.
+            beats_left = Signal(12)
+            block_0 = Signal(3)
+            beat_taken, swallow = Signal(), Signal()
+            m.d.comb += [
+                self.busy.eq(beats_left != 0),
+                self.poly_r.payload.eq(Cat(self.chacha_o.payload, block)),
+                self.poly_r.valid.eq(self.chacha_o.valid & (block_0 == 3)),
+                swallow.eq(block_0.any() | ended),
+                self.chacha_o.ready.eq(Mux(block_0 == 3, self.poly_r.ready, swallow | (out_left == 0))),
+                beat_taken.eq(self.chacha_o.valid & self.chacha_o.ready),
+            ]
+            with m.If(beat_taken):
+                m.d.sync += beats_left.eq(beats_left - 1)
+                with m.If(block_0.any()):
+                    m.d.sync += block_0.eq(block_0 - 1)
+                with m.If(block_0 == 4):
+                    m.d.sync += block.eq(self.chacha_o.payload)
+            with m.If(chacha):
+                m.d.comb += [answer.eq(self.chacha_o.payload), take.eq(beat_taken & ~swallow)]
+            with m.If(self.start):
+                m.d.sync += [
+                    block_0.eq(4), beats_left.eq(Mux(chacha, ((self.body_words + 31) >> 4) << 2, 0)),
+                ]
         with m.If(take):
             with m.If(mask_due):
                 m.d.sync += [block.eq(answer), self.mask_valid.eq(1), mask_due.eq(0)]
@@ -189,12 +241,14 @@ class Cipher(wiring.Component):
             m.d.sync += [out.eq(out << 32), out_left.eq(out_left - 1)]
         # What is left of a key stream is no block of the next pass, whose parameters come ahead of its start.
         with m.If(emit & Mux(cbc & body, out_last & (out_left == 1), word.last)):
-            m.d.sync += in_body.eq(0)
+            m.d.sync += [in_body.eq(0), ended.eq(1)]
 
         with m.If(self.start):
             m.d.sync += [
                 make_iv.eq(cbc & self.generate), iv_left.eq(self.iv), iv_half.eq(0), in_body.eq(0),
-                number.eq(1), counting.eq(0), blocks_left.eq(Mux(counter, (self.body_words + 3) >> 2, 0) + self.tag),
+                number.eq(~chacha), counting.eq(0), ended.eq(0), blocks_left.eq(Mux(
+                    chacha, (self.body_words + 31) >> 4, Mux(counter, (self.body_words + 3) >> 2, 0) + self.tag
+                )),
                 mask_due.eq(self.tag), self.mask_valid.eq(0), gathered.eq(0), out_left.eq(0),
             ]
         return m

@@ -35,7 +35,7 @@ AUTH_NAMES = {
 }
 
 #: Algorithms whose RTL exists; a config that names another is refused.
-_BUILT_ENCR = {"null", "aes-cbc", "aes-gcm", "aes-ctr", "aes-gmac"}
+_BUILT_ENCR = {"null", "aes-cbc", "aes-gcm", "aes-ctr", "aes-gmac", "des-cbc", "3des-cbc", "chacha20-poly1305"}
 _BUILT_AUTH = {"hmac-sha1-96", "hmac-sha256-128", "hmac-sha384-192", "hmac-sha512-256", "hmac-md5-96", "aes-gmac"}
 
 
@@ -152,6 +152,10 @@ class Config:
         return bool({"des-cbc", "3des-cbc"} & {*self.encr})
 
     @property
+    def has_chacha(self):
+        return "chacha20-poly1305" in self.encr
+
+    @property
     def has_ghash(self):
         return bool({"aes-gcm", "aes-gmac"} & {*self.encr, *self.auth})
 
@@ -169,4 +173,5 @@ class Config:
 PRESETS = {
     "tiny": Config(encr=("aes-gcm",), auth=(), sa_slots=16, max_frame=1518),
     "basic": Config(),
+    "full": Config(encr=tuple(sorted(_BUILT_ENCR)), auth=tuple(sorted(_BUILT_AUTH)), max_frame=9600, sa_slots=64),
 }

@@ -9,8 +9,11 @@ from .axi_lite import AxiLiteSignature
 from .collect import Collect
 from .control import Control
 from .crypto.aes import Aes
+from .crypto.chacha20 import ChaCha20
+from .crypto.des import Des
 from .crypto.ghash import Ghash
 from .crypto.md5 import Md5
+from .crypto.poly1305 import Poly1305
 from .crypto.sha1 import Sha1
 from .crypto.sha256 import Sha256
 from .crypto.sha512 import Sha512
@@ -152,6 +155,13 @@ class Engine(wiring.Component):
         claimed, released = Signal(), Signal()
         m.d.sync += claimed.eq(lane.claim | control.claim)
         m.d.comb += released.eq(claimed & ~lane.claim & ~control.claim)
+
+        def attach(core, *, key, port, prefix):
+            """Connect a core that only the lane uses."""
+            connect(m, getattr(lane, key), getattr(core, port))
+            connect(m, getattr(lane, f"{prefix}_i"), core.i)
+            connect(m, core.o, getattr(lane, f"{prefix}_o"))
+
         if config.has_aes:
             m.submodules.aes = aes = Aes(sbox=config.aes_sbox)
             connect(m, share.aes_key, aes.key)
@@ -160,13 +170,22 @@ class Engine(wiring.Component):
             m.d.comb += aes.wipe.eq(released)
         if config.has_ghash:
             m.submodules.ghash = ghash = Ghash(digit=config.ghash_digit)
-            connect(m, lane.ghash_h, ghash.h)
-            connect(m, lane.ghash_i, ghash.i)
-            connect(m, ghash.o, lane.ghash_o)
             m.d.comb += ghash.wipe.eq(released)
+            attach(ghash, key="ghash_h", port="h", prefix="ghash")
+        if config.has_des:
+            m.submodules.des = des = Des()
+            m.d.comb += des.wipe.eq(released)
+            attach(des, key="des_key", port="key", prefix="des")
+        if config.has_chacha:
+            m.submodules.chacha = chacha = ChaCha20()
+            m.submodules.poly = poly = Poly1305()
+            m.d.comb += chacha.wipe.eq(released)
+            attach(chacha, key="chacha_key", port="key", prefix="chacha")
+            attach(poly, key="poly_r", port="r", prefix="poly")
         for name in hashes(config):
             core = _HASH_CORES[name]()
             m.submodules[name] = core
+            m.d.comb += core.wipe.eq(released)
             connect(m, getattr(share, f"{name}_i"), core.i)
             connect(m, core.o, getattr(share, f"{name}_o"))
         return m

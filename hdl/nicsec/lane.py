@@ -5,11 +5,14 @@ from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from .aead_tag import AeadTag
 from .algorithm import Status
 from .auth_feed import AuthFeed
 from .cipher import Cipher
+from .crypto.chacha20 import ChaChaBlock
+from .crypto.des import DesKey
 from .crypto.ghash import GhashBlock
-from .gcm_tag import GcmTag
+from .crypto.poly1305 import PolyBlock
 from .hmac import Hmac
 from .job import JobLayout, word_bits
 from .mutable import Mutable
@@ -23,7 +26,34 @@ from .stream import FrameWord
 from .walker import Walker
 from .words import Kind
 
-__all__ = ["Lane"]
+__all__ = ["Lane", "lane_crypto_members"]
+
+
+def lane_crypto_members(config):
+    """Seams of the cores that only lanes use; key set-up has no need of them."""
+    members = {}
+    if config.has_ghash:
+        members |= {
+            "ghash_h": Out(stream.Signature(128)),
+            "ghash_i": Out(stream.Signature(GhashBlock())),
+            "ghash_o": In(stream.Signature(128)),
+        }
+    if config.has_des:
+        members |= {
+            "des_key": Out(stream.Signature(DesKey)),
+            "des_i": Out(stream.Signature(64)),
+            "des_o": In(stream.Signature(64)),
+        }
+    if config.has_chacha:
+        members |= {
+            "chacha_key": Out(stream.Signature(128)),
+            "chacha_i": Out(stream.Signature(ChaChaBlock)),
+            "chacha_o": In(stream.Signature(128)),
+            "poly_r": Out(stream.Signature(256)),
+            "poly_i": Out(stream.Signature(PolyBlock)),
+            "poly_o": In(stream.Signature(128)),
+        }
+    return members
 
 
 class Lane(wiring.Component):
@@ -46,7 +76,7 @@ class Lane(wiring.Component):
         Rows of the SA table.
     claim, granted
         The crypto units.
-    aes_key, aes_i, aes_o, ghash_h, ghash_i, ghash_o, <hash>_i, <hash>_o : streams
+    aes_key, aes_i, aes_o, <hash>_i, <hash>_o, ghash_h, ghash_i, ghash_o, des_*, chacha_*, poly_* : streams
         Seams of docs/design.md section 8, as far as the config has the cores.
     """
 
@@ -63,13 +93,7 @@ class Lane(wiring.Component):
             "granted": In(1),
             **crypto_members(config),
         }
-        if config.has_ghash:
-            ports |= {
-                "ghash_h": Out(stream.Signature(128)),
-                "ghash_i": Out(stream.Signature(GhashBlock())),
-                "ghash_o": In(stream.Signature(128)),
-            }
-        super().__init__(ports)
+        super().__init__({**ports, **lane_crypto_members(config)})
 
     def elaborate(self, platform):
         m = Module()
@@ -168,35 +192,47 @@ class Lane(wiring.Component):
         authenticated = Signal()
         moved = Signal()
         m.d.comb += [
-            authenticated.eq(params.hmac | params.tag),
+            authenticated.eq(params.hmac | params.tag | params.poly),
             feed.i.payload.eq(cipher.o.payload),
             feed.i.valid.eq(cipher.o.valid & authenticated),
             cipher.o.ready.eq(feed.i.ready | ~authenticated),
             moved.eq(cipher.o.valid & cipher.o.ready),
         ]
 
-        m.d.comb += sequencer.units_idle.eq(1)
         icv_valid, icv_last = Signal(), Signal()
         icv_data = Signal(32)
         icv_sources = []
-        if config.has_ghash:
-            m.submodules.gcm_tag = gcm_tag = GcmTag()
+        units_busy = [cipher.busy]
+        if config.has_ghash or config.has_chacha:
+            m.submodules.aead_tag = aead_tag = AeadTag(config)
             m.d.comb += [
-                gcm_tag.start.eq(start),
-                gcm_tag.icv_words.eq(params.icv_words),
-                gcm_tag.mask.eq(cipher.mask),
-                gcm_tag.mask_valid.eq(cipher.mask_valid),
+                aead_tag.start.eq(start),
+                aead_tag.icv_words.eq(params.icv_words),
+                aead_tag.poly.eq(params.poly),
+                aead_tag.mask.eq(cipher.mask),
+                aead_tag.mask_valid.eq(cipher.mask_valid),
             ]
-            connect(m, gcm_tag.ghash_i, flipped(self.ghash_i))
-            connect(m, flipped(self.ghash_o), gcm_tag.ghash_o)
+            icv_sources.append((params.tag | params.poly, aead_tag))
+        if config.has_ghash:
+            connect(m, aead_tag.ghash_i, flipped(self.ghash_i))
+            connect(m, flipped(self.ghash_o), aead_tag.ghash_o)
             connect(m, sequencer.ghash_h, flipped(self.ghash_h))
-            icv_sources.append((params.tag, gcm_tag))
+        if config.has_des:
+            connect(m, sequencer.des_key, flipped(self.des_key))
+            connect(m, cipher.des_i, flipped(self.des_i))
+            connect(m, flipped(self.des_o), cipher.des_o)
+        if config.has_chacha:
+            connect(m, sequencer.chacha_key, flipped(self.chacha_key))
+            connect(m, cipher.chacha_i, flipped(self.chacha_i))
+            connect(m, flipped(self.chacha_o), cipher.chacha_o)
+            connect(m, cipher.poly_r, flipped(self.poly_r))
+            connect(m, aead_tag.poly_i, flipped(self.poly_i))
+            connect(m, flipped(self.poly_o), aead_tag.poly_o)
         if config.has_hmac:
             m.submodules.hmac = hmac = Hmac(config)
             m.submodules.row_words = row_words = RowWords(config)
             m.d.comb += [
                 hmac.start.eq(start & params.hmac),
-                sequencer.units_idle.eq(~hmac.busy),
                 hmac.auth.eq(params.auth),
                 hmac.icv_words.eq(params.icv_words),
                 row_words.start.eq(hmac.state_start),
@@ -215,7 +251,9 @@ class Lane(wiring.Component):
                 connect(m, getattr(hmac, f"{name}_i"), flipped(getattr(self, f"{name}_i")))
                 connect(m, flipped(getattr(self, f"{name}_o")), getattr(hmac, f"{name}_o"))
             row_users.append((~walking & running, row_words))
+            units_busy.append(hmac.busy)
             icv_sources.append((params.hmac, hmac))
+        m.d.comb += sequencer.units_idle.eq(~Cat(units_busy).any())
         for enable, source in icv_sources:
             m.d.comb += [
                 source.i.payload.eq(feed.o.payload), source.i.valid.eq(feed.o.valid & enable), source.o.ready.eq(1),

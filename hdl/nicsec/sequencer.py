@@ -6,6 +6,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .algorithm import Auth, Encr, Status
+from .crypto.des import DesKey
 from .job import JobLayout, PassLayout, word_bits
 from .packet_buffer import LoadedLayout
 from .sa_layout import LeadRow, RowRequest
@@ -30,6 +31,7 @@ class PassParameters(data.StructLayout):
             "aead": 1,
             "gmac_esp": 1,
             "tag": 1,
+            "poly": 1,
             "hmac": 1,
             "generate": 1,
             "esn": 1,
@@ -75,7 +77,7 @@ class Sequencer(wiring.Component):
     row_req, row_rsp : streams
     slot : Out, op : Out(1)
         SA operation of the pass.
-    aes_key, ghash_h : Out(streams)
+    aes_key, des_key, chacha_key, ghash_h : Out(streams)
         When the config has those cores.
     """
 
@@ -110,6 +112,10 @@ class Sequencer(wiring.Component):
         }
         if config.has_aes:
             ports["aes_key"] = Out(stream.Signature(AES_KEY))
+        if config.has_des:
+            ports["des_key"] = Out(stream.Signature(DesKey))
+        if config.has_chacha:
+            ports["chacha_key"] = Out(stream.Signature(128))
         if config.has_ghash:
             ports["ghash_h"] = Out(stream.Signature(128))
         super().__init__(ports)
@@ -139,6 +145,7 @@ class Sequencer(wiring.Component):
         control = lead.control
         is_ah = control.ah if config.has_ah else C(0, 1)
         needs_key, needs_h = Signal(), Signal()
+        is_des = is_any(params.encr, built(config, Encr.DES_CBC, Encr.TDES_CBC))
         claim = Signal()
         m.d.comb += self.claim.eq(claim)
 
@@ -210,6 +217,7 @@ class Sequencer(wiring.Component):
                     params.aead.eq(esp & is_any(control.encr, _AEAD)),
                     params.gmac_esp.eq(esp & gmac),
                     params.tag.eq((esp & (control.encr == Encr.AES_GCM)) | gmac),
+                    params.poly.eq(esp & is_any(control.encr, built(config, Encr.CHACHA20_POLY1305))),
                     params.hmac.eq(is_any(control.auth, _HMAC)),
                     params.generate.eq(control.iv_generate),
                     params.esn.eq(control.esn),
@@ -254,8 +262,21 @@ class Sequencer(wiring.Component):
                         m.d.comb += [
                             self.ghash_h.valid.eq(1), self.ghash_h.payload.eq(row), taken.eq(self.ghash_h.ready),
                         ]
-                with m.Else():
-                    if config.has_aes:
+                if config.has_des:
+                    with m.Elif(is_des):
+                        m.d.comb += [
+                            self.des_key.valid.eq(1), self.des_key.p.data.eq(row),
+                            self.des_key.p.size.eq(control.encr == Encr.TDES_CBC), taken.eq(self.des_key.ready),
+                        ]
+                if config.has_chacha:
+                    with m.Elif(params.poly):
+                        m.d.comb += [
+                            self.chacha_key.valid.eq(1),
+                            self.chacha_key.payload.eq(row),
+                            taken.eq(self.chacha_key.ready),
+                        ]
+                if config.has_aes:
+                    with m.Else():
                         m.d.comb += [
                             self.aes_key.valid.eq(1), self.aes_key.p.data.eq(row),
                             self.aes_key.p.size.eq(control.key_size), taken.eq(self.aes_key.ready),
