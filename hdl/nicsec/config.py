@@ -61,6 +61,8 @@ class Config:
         ``"bram"`` keeps the S-boxes in block RAM, ``"logic"`` in LUTs.
     ghash_digit : int
         Bits of a block that the iterative GHASH takes per cycle.
+    checksum : bool
+        Whether IPv4 header, TCP and UDP checksums can be inserted.
     """
 
     lanes: int = 1
@@ -71,6 +73,7 @@ class Config:
     auth: tuple[str, ...] = ("hmac-sha1-96", "hmac-sha256-128")
     aes_sbox: str = "bram"
     ghash_digit: int = 16
+    checksum: bool = True
 
     def __post_init__(self):
         for field, names, built in (("encr", ENCR_NAMES, _BUILT_ENCR), ("auth", AUTH_NAMES, _BUILT_AUTH)):
@@ -94,9 +97,10 @@ class Config:
             ("sa_slots", tuple(1 << n for n in range(4, 13))),
             ("aes_sbox", ("bram", "logic")),
             ("ghash_digit", (1, 2, 4, 8, 16, 32)),
+            ("checksum", (False, True)),
         ):
             value = getattr(self, field)
-            if value not in allowed or isinstance(value, bool):
+            if value not in allowed or isinstance(value, bool) != (field == "checksum"):
                 raise ValueError(f"{field} must be one of {', '.join(map(str, allowed))}, not {value!r}")
         if not self.encr:
             raise ValueError("encr must name at least one algorithm")
@@ -171,7 +175,7 @@ class Config:
 
 #: Named configurations.
 PRESETS = {
-    "tiny": Config(encr=("aes-gcm",), auth=(), sa_slots=16, max_frame=1518),
+    "tiny": Config(encr=("aes-gcm",), auth=(), sa_slots=16, max_frame=1518, checksum=False),
     "basic": Config(),
     "full": Config(encr=tuple(sorted(_BUILT_ENCR)), auth=tuple(sorted(_BUILT_AUTH)), max_frame=9600, sa_slots=64),
 }

@@ -55,6 +55,8 @@ def features(config):
     found |= Feature.ESN | Feature.IV_GENERATE | Feature.IV_FRAME
     if config.auth:
         found |= Feature.AH | Feature.AH_ESP
+    if config.checksum:
+        found |= Feature.CSUM_IP | Feature.CSUM_L4
     return found
 
 

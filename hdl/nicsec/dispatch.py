@@ -53,10 +53,16 @@ class Dispatch(wiring.Component):
         m = Module()
         descriptor = Signal(Descriptor)
         job = self.job.p
-        given = Signal()
+        given, checksum = Signal(), Signal()
         second = Signal()
         m.d.comb += [
             given.eq(descriptor.sa1_valid | descriptor.sa2_valid),
+            checksum.eq(descriptor.csum_ip | descriptor.csum_l4),
+            job.csum_ip.eq(descriptor.csum_ip),
+            job.csum_l4.eq(descriptor.csum_l4),
+            job.csum_udp.eq(descriptor.csum_udp),
+            job.csum_start.eq(descriptor.csum_start),
+            job.csum_offset.eq(descriptor.csum_offset),
             self.ticket.p.cookie.eq(descriptor.cookie),
             self.ticket.p.length.eq(descriptor.length),
             self.ticket.p.bypass.eq(job.bypass),
@@ -81,11 +87,11 @@ class Dispatch(wiring.Component):
                     job.status.eq(Status.SUCCESS),
                     second.eq(~descriptor.sa1_valid),
                 ]
-                with m.If(descriptor.lso | descriptor.csum_ip | descriptor.csum_l4):
+                with m.If(descriptor.lso | (checksum & (not self._config.checksum))):
                     m.d.sync += job.status.eq(Status.UNSUPPORTED)
                     m.next = "TICKET"
                 with m.Elif(~given):
-                    m.d.sync += job.bypass.eq(1)
+                    m.d.sync += job.bypass.eq(~checksum)
                     m.next = "TICKET"
                 with m.Elif(~self.enable):
                     m.d.sync += job.status.eq(Status.DISABLED)

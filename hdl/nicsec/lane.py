@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from .aead_tag import AeadTag
 from .algorithm import Status
 from .auth_feed import AuthFeed
+from .checksum import Checksum
 from .cipher import Cipher
 from .crypto.chacha20 import ChaChaBlock
 from .crypto.des import DesKey
@@ -148,13 +149,16 @@ class Lane(wiring.Component):
         ]
         row_users = [(walking, walker), (~walking & ~running, sequencer)]
 
+        summing, sum_done = Signal(), Signal()
+        sum_result = Signal(16)
+
         # The pass: reader, mask, cipher; then back into the buffer and on to authentication.
         m.d.comb += [
-            reader.start.eq(sequencer.start),
+            reader.start.eq(sequencer.start | sequencer.sum_start),
             reader.esp.eq(params.esp),
-            reader.first.eq(entry.start),
+            reader.first.eq(Mux(summing, sequencer.sum_first, entry.start)),
             reader.body.eq(entry.header),
-            reader.end.eq(Mux(scanning, entry.header << 2, entry.end)),
+            reader.end.eq(Mux(summing, sequencer.sum_end, Mux(scanning, entry.header << 2, entry.end))),
             cipher.start.eq(start),
             cipher.encr.eq(params.encr),
             cipher.tag.eq(params.tag),
@@ -171,7 +175,9 @@ class Lane(wiring.Component):
         if config.has_ah:
             m.submodules.mutable = mutable = Mutable(config)
             m.d.comb += [
-                reader.route.active.eq(mutable.route.active & entry.chained & ~params.esp & ~scanning),
+                reader.route.active.eq(
+                    mutable.route.active & entry.chained & ~params.esp & ~scanning & ~summing
+                ),
                 reader.route.first.eq(mutable.route.first),
                 reader.route.end.eq(mutable.route.end),
                 mutable.start.eq(sequencer.start),
@@ -185,10 +191,32 @@ class Lane(wiring.Component):
                 mutable.icv_start.eq(params.icv_start),
                 mutable.icv_words.eq(params.icv_words),
             ]
-            connect(m, reader.o, mutable.i)
+            first = mutable
             connect(m, mutable.o, cipher.i)
         else:
-            connect(m, reader.o, cipher.i)
+            first = cipher
+        m.d.comb += [
+            first.i.payload.eq(reader.o.payload),
+            first.i.valid.eq(reader.o.valid & ~summing),
+            reader.o.ready.eq(first.i.ready),
+        ]
+        if config.checksum:
+            m.submodules.checksum = checksum = Checksum()
+            m.d.comb += [
+                checksum.start.eq(sequencer.sum_start),
+                checksum.header.eq(sequencer.sum_header),
+                checksum.udp.eq(self.job.p.csum_udp & ~sequencer.sum_header),
+                checksum.i.payload.eq(reader.o.payload),
+                checksum.i.valid.eq(reader.o.valid & summing),
+                sequencer.headers.eq(walker.headers),
+                sequencer.region.eq(walker.region),
+                sequencer.sum_done.eq(checksum.done),
+                sum_done.eq(checksum.done),
+                sum_result.eq(checksum.result),
+                summing.eq(sequencer.summing),
+            ]
+            with m.If(summing):
+                m.d.comb += reader.o.ready.eq(checksum.i.ready)
         authenticated = Signal()
         moved = Signal()
         m.d.comb += [
@@ -284,17 +312,23 @@ class Lane(wiring.Component):
         # Words of an ESP pass go back where they came from, and the ICV lies behind them; of an AH pass only
         # the ICV field is written.
         write_addr = Signal(word_bits(config))
-        write_en = Signal()
+        write_en = Signal(2)
         store = Signal()
         m.d.comb += [
             store.eq(moved & (params.esp | (cipher.o.p.kind == Kind.IV))),
             sequencer.pass_done.eq((icv_valid & icv_last) | (moved & cipher.o.p.last & ~authenticated)),
         ]
         m.d.sync += [
-            write_en.eq(running & (store | icv_valid)),
+            write_en.eq((running & (store | icv_valid)).replicate(2)),
             buffer.write_data.eq(Mux(icv_valid, icv_data, cipher.o.p.data)),
             buffer.write_addr.eq(write_addr),
         ]
+        with m.If(sum_done):
+            m.d.sync += [
+                write_en.eq(Mux(sequencer.sum_low, 0b01, 0b10)),
+                buffer.write_data.eq(sum_result.replicate(2)),
+                buffer.write_addr.eq(sequencer.sum_word),
+            ]
         m.d.comb += buffer.write_en.eq(write_en)
         with m.If(start):
             m.d.sync += write_addr.eq(Mux(params.esp, entry.start, entry.header + 3))

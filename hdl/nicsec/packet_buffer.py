@@ -38,7 +38,7 @@ class PacketBuffer(wiring.Component):
     addr, en : In
         Read port on the frame at work; ``word`` follows two enabled cycles later.
     write_addr, write_data, write_en : In
-        Write port on the frame at work.
+        Write port on the frame at work; bit n of ``write_en`` writes bits 16n to 16n + 15.
     emit, drop : In(1)
         Strobes: the frame at work leaves through ``drain``, or never.
     drain : Out(stream of FrameWord)
@@ -57,7 +57,7 @@ class PacketBuffer(wiring.Component):
             "word": Out(32),
             "write_addr": In(words),
             "write_data": In(32),
-            "write_en": In(1),
+            "write_en": In(2),
             "emit": In(1),
             "drop": In(1),
             "drain": Out(stream.Signature(FrameWord)),
@@ -148,14 +148,16 @@ class PacketBuffer(wiring.Component):
             m.submodules[f"bank{n}"] = bank = memory.Memory(
                 shape=32, depth=depth, init=[], attrs={"ram_style": "block"}
             )
-            write, port = bank.write_port(), bank.read_port()
+            write, port = bank.write_port(granularity=16), bank.read_port()
             at_work, draining = Signal(name=f"at_work_{n}"), Signal(name=f"draining_{n}")
             m.d.comb += [
                 at_work.eq(states[n] == _State.LOADED),
                 draining.eq(states[n] == _State.DONE),
                 write.addr.eq(Mux(at_work, self.write_addr, count)),
                 write.data.eq(Mux(at_work, self.write_data, self.load.p.data)),
-                write.en.eq(Mux(at_work, self.write_en & (work_bank == n), load_write & (load_bank == n))),
+                write.en.eq(Mux(
+                    at_work, self.write_en & (work_bank == n).replicate(2), (load_write & (load_bank == n)).replicate(2)
+                )),
                 port.addr.eq(Mux(draining, at, self.addr)),
                 port.en.eq(Mux(draining, drain_en, self.en)),
             ]

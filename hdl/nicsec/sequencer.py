@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from .algorithm import Auth, Encr, Status
 from .crypto.des import DesKey
-from .job import JobLayout, PassLayout, word_bits
+from .job import HeaderLayout, JobLayout, PassLayout, RegionLayout, byte_bits, word_bits
 from .packet_buffer import LoadedLayout
 from .sa_layout import LeadRow, RowRequest
 from .share import AES_KEY
@@ -72,6 +72,11 @@ class Sequencer(wiring.Component):
         Strobe: the scan is done.
     pass_done : In(1)
         Strobe: the last word of the pass is in the buffer.
+    headers, region : In
+        The walker's, for checksums.
+    sum_start : Out(1), summing : Out(1), sum_done : In(1)
+        Strobes around one checksum, and level from the first to the second: over words ``sum_first`` to byte
+        ``sum_end``, an IPv4 header if ``sum_header``, into the half of word ``sum_word`` that ``sum_low`` names.
     units_idle : In(1)
         The units have nothing left of a pass: the next one, or another user of the cores, may begin.
     row_req, row_rsp : streams
@@ -105,6 +110,16 @@ class Sequencer(wiring.Component):
             "scan_status": In(Status),
             "pass_done": In(1),
             "units_idle": In(1),
+            "headers": In(data.ArrayLayout(HeaderLayout(config), 3)),
+            "region": In(RegionLayout(config)),
+            "sum_start": Out(1),
+            "summing": Out(1),
+            "sum_done": In(1),
+            "sum_header": Out(1),
+            "sum_first": Out(word_bits(config)),
+            "sum_end": Out(byte_bits(config)),
+            "sum_word": Out(word_bits(config)),
+            "sum_low": Out(1),
             "row_req": Out(stream.Signature(request)),
             "row_rsp": In(stream.Signature(128)),
             "slot": Out(request.members["slot"]),
@@ -170,10 +185,58 @@ class Sequencer(wiring.Component):
             with m.State("WALK"):
                 m.d.sync += status.eq(self.walk_status)
                 with m.If(self.walk_done):
-                    with m.If(self.walk_status == Status.SUCCESS):
-                        m.next = "CLAIM"
-                    with m.Else():
+                    with m.If(self.walk_status != Status.SUCCESS):
                         m.next = "VERDICT"
+                    if config.checksum:
+                        with m.Elif(self.job.p.csum_l4):
+                            m.next = "L4"
+                        with m.Elif(self.job.p.csum_ip):
+                            m.next = "HEADERS"
+                    with m.Else():
+                        m.next = "CLAIM"
+
+            if config.checksum:
+                job = self.job.p
+                l4_start, l4_field = Signal(18), Signal(18)
+                header_number = Signal(2)
+                m.d.sync += [l4_start.eq(job.csum_start + 2), l4_field.eq(job.csum_start + job.csum_offset + 2)]
+                with m.State("L4"):
+                    m.d.sync += [
+                        self.sum_header.eq(0), self.sum_first.eq(l4_start >> 2), self.sum_end.eq(self.region.end),
+                        self.sum_word.eq(l4_field >> 2), self.sum_low.eq(l4_field[1]),
+                    ]
+                    m.next = "VERDICT"
+                    with m.If(self.region.fragment):
+                        m.d.sync += status.eq(Status.FRAGMENT)
+                    with m.Elif(l4_start[:2].any() | l4_field[0]):
+                        m.d.sync += status.eq(Status.UNALIGNED)
+                    with m.Elif(((l4_start >> 2) < self.region.first) | (l4_field + 2 > self.region.end)):
+                        m.d.sync += status.eq(Status.MALFORMED)
+                    with m.Else():
+                        m.next = "SUM"
+                with m.State("HEADERS"):
+                    header = self.headers[header_number]
+                    m.d.sync += [
+                        self.sum_header.eq(1), self.sum_first.eq(header.start),
+                        self.sum_end.eq((header.start + header.words) << 2),
+                        self.sum_word.eq(header.start + 2), self.sum_low.eq(1),
+                        header_number.eq(header_number + 1),
+                    ]
+                    with m.If(~job.csum_ip | (header_number == 3)):
+                        m.d.sync += header_number.eq(0)
+                        m.next = "CLAIM"
+                        with m.If(~job.bound):
+                            m.next = "VERDICT"
+                    with m.Elif(header.active):
+                        m.next = "SUM"
+                with m.State("SUM"):
+                    m.d.comb += [self.sum_start.eq(1), self.summing.eq(1)]
+                    m.next = "SUMMING"
+                with m.State("SUMMING"):
+                    m.d.comb += self.summing.eq(1)
+                    with m.If(self.sum_done):
+                        m.next = "HEADERS"
+
             with m.State("CLAIM"):
                 m.d.sync += claim.eq(1)
                 with m.If(self.granted):
