@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from .commands.demo import demo
+from .commands.fit import fit
 from .commands.protect import protect
 from .commands.replay import replay
 from .doctor import doctor
@@ -43,7 +44,7 @@ def _options(
     pass
 
 
-for _command in (demo, protect, replay, generate, doctor):
+for _command in (demo, protect, replay, generate, fit, doctor):
     app.command()(_command)
 
 
