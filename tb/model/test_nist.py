@@ -1,33 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """NIST's and the RFCs' vector files of PyPI's cryptography_vectors through the model's primitives."""
 
-from pathlib import Path
-
-import cryptography_vectors
 import pytest
+from model.records import records
 from nicsec_sim.model.sa import Op
 from nicsec_sim.model.suites import encrypt, gmac, mac, seal
-
-VECTORS = Path(cryptography_vectors.__file__).parent
-
-
-def records(path):
-    """Records of a response file as dicts, with the values that stand ahead of them for a whole section."""
-    section, record = {}, {}
-    for line in [*(VECTORS / path).read_text().splitlines(), ""]:
-        if line.startswith("#"):
-            continue
-        name, _, value = (part.strip() for part in line.strip("[]\r").partition("="))
-        if line.startswith("["):
-            section[name] = value
-        elif name:
-            record[name] = value
-        elif record:
-            if set(record) & {"Count", "COUNT", "Len"}:
-                yield {**section, **record}
-            else:
-                section.update(record)
-            record = {}
 
 
 def esp(encr, key, salt=None, icv_len=12, **fields):
