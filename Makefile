@@ -32,4 +32,4 @@ lint: setup
 	@$(BIN)/python -m nicsec_sim.lint
 
 clean:
-	@rm -rf build .pytest_cache .ruff_cache .hypothesis
+	@rm -rf build .pytest_cache .ruff_cache

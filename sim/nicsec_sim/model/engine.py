@@ -163,26 +163,39 @@ class Engine:
         """
         request = checksum.Request(csum_ip, csum_l4, csum_start, csum_offset, csum_udp)
         try:
-            if len(frame) > self.max_frame:
-                raise Refused(Status.TOO_LONG)
-            if input_error:
-                raise Refused(Status.INPUT_ERROR)
-            if length is not None and length != len(frame):
-                raise Refused(Status.MALFORMED)
             given = [(sa, high) for sa, high in ((sa1, esn_high1), (sa2, esn_high2)) if sa is not None]
-            if lso or (csum_ip and not self.supports("csum_ip")) or (csum_l4 and not self.supports("csum_l4")):
+            frame_status = self._judge_frame(frame, length, input_error)
+            lacking = lso or (csum_ip and not self.supports("csum_ip")) or (csum_l4 and not self.supports("csum_l4"))
+            looked_up = given and self.enabled and not lacking
+            # The look-up follows the descriptor; the frame may be found bad later.
+            taken = self._look_up(given) if looked_up else []
+            if frame_status is not None:
+                raise Refused(frame_status)
+            if lacking:
                 raise Refused(Status.UNSUPPORTED)
             if not given and not request.any:
                 return Result(Status.SUCCESS, bytes(frame))
             if given and not self.enabled:
                 raise Refused(Status.DISABLED)
-            return Result(Status.SUCCESS, self._protect(frame, given, request))
+            if isinstance(taken, Status):
+                raise Refused(taken)
+            return Result(Status.SUCCESS, self._protect(frame, given, taken, request))
         except Refused as refusal:
             return Result(refusal.status)
 
-    def _protect(
-        self, frame: bytes, given: list[tuple[SecurityAssociation, int | None]], request: checksum.Request
-    ) -> bytes:
+    def _judge_frame(self, frame: bytes, length: int | None, input_error: bool) -> Status | None:
+        """What is wrong with a frame before anything is looked for in it."""
+        if len(frame) > self.max_frame:
+            return Status.TOO_LONG
+        if input_error:
+            return Status.INPUT_ERROR
+        if length is not None and length != len(frame):
+            return Status.MALFORMED
+        return None
+
+    @staticmethod
+    def _look_up(given: list[tuple[SecurityAssociation, int | None]]) -> list[list[bytes | None]] | Status:
+        """The IVs that the SAs give, an entry per SA, or why there are none."""
         ivs: list[list[bytes | None]] = []
         refusals: list[Status] = []
         for sa, _ in given:
@@ -195,7 +208,16 @@ class Engine:
                 refusals.append(refusal.status)
         for status in (Status.BAD_HANDLE, Status.IV_EXHAUSTED):
             if status in refusals:
-                raise Refused(status)
+                return status
+        return ivs
+
+    def _protect(
+        self,
+        frame: bytes,
+        given: list[tuple[SecurityAssociation, int | None]],
+        ivs: list[list[bytes | None]],
+        request: checksum.Request,
+    ) -> bytes:
         if len(given) == 2 and not self.supports("nested"):
             raise Refused(Status.UNSUPPORTED)
 
