@@ -4,13 +4,17 @@
 BIN     := .venv/bin
 JOBS    ?= 2
 PYTESTFLAGS ?=
+PACKETS ?= 20000
+SEED    ?= 1
+PRESET  ?= full
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo test mix lint clean
 
 help:
 	@echo "make demo    protect packets in the RTL; captures and keys go to build/demo"
 	@echo "make test    lint, then every test (JOBS=$(JOBS) at a time; PYTESTFLAGS='-k gcm' to choose)"
+	@echo "make mix     random traffic against the golden model (PACKETS=$(PACKETS) SEED=$(SEED) PRESET=$(PRESET))"
 	@echo "make lint    ruff, and Verilator's lint of every preset's Verilog"
 	@echo "make setup   make .venv with everything from PyPI and the nicsec command"
 	@echo "make clean   remove build/ (models, Verilog, results); .venv stays"
@@ -26,6 +30,10 @@ test:
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest -q -n $(JOBS) $(PYTESTFLAGS)
+
+# Stops at the first packet that differs and prints it as a line for `nicsec replay`.
+mix: setup
+	@$(BIN)/python tb/mix.py --packets $(PACKETS) --seed $(SEED) --preset $(PRESET)
 
 lint: setup
 	@$(BIN)/ruff check .

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``make mix``: random traffic through the RTL, each packet judged byte for byte by the golden model.
+
+``.venv/bin/python tb/mix.py --packets 20000 --seed 1 --preset full``. It stops at the first packet that differs, prints
+it as a line for ``nicsec replay``, and exits with 1. The line stands alone; what the packet needed of those before it
+comes back with the seed.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from nicsec_sim import runner
+from nicsec_sim.commands import err, out, progress
+from nicsec_sim.errors import InputError, NicsecError, RunError
+from nicsec_sim.ndis import Miniport, ModelLink, drive
+from nicsec_sim.ndis.player import play
+from nicsec_sim.options import ConfigOption, config_from_flags
+from nicsec_sim.session import SIMS, _follow
+from system.mix_traffic import Mismatch, Traffic
+
+BENCH = "system.mix_bench"
+
+
+def run_mix(config, packets, seed, *, sim="verilator", report=None, limit=None, **options):
+    """Send a mix through the engine of ``config`` and return what the bench counted; raises `Mismatch`.
+
+    ``options`` are those of `Traffic`. On ``sim`` ``"model"`` the golden model stands behind the driver too, which
+    tries out driver and traffic without RTL.
+    """
+    if sim not in SIMS:
+        raise InputError(f"--sim must be one of {', '.join(SIMS)}, not {sim!r}")
+    if sim == "model":
+        return drive(_on_model(ModelLink.from_config(config, _lacking(config)), config, packets, seed, options))
+    model = runner.build_engine(config, sim)
+    with tempfile.TemporaryDirectory(prefix="mix-") as name:
+        directory = Path(name)
+        job = {"config": config.to_dict(), "packets": packets, "seed": seed, "options": options}
+        (directory / "job.json").write_text(json.dumps(job))
+        try:
+            with _follow(directory / "progress", report):
+                runner.run(model, BENCH, directory, env={"NICSEC_MIX": name}, seed=seed, limit=limit)
+        except RunError:
+            if (path := directory / "mismatch.json").exists():
+                found = json.loads(path.read_text())
+                raise Mismatch(found["text"], found["line"]) from None
+            raise
+        return json.loads((directory / "summary.json").read_text())
+
+
+def _lacking(config):
+    return () if config.checksum else ("csum_ip", "csum_l4")
+
+
+async def _on_model(link, config, packets, seed, options):
+    miniport = Miniport(link)
+    await miniport.initialize()
+    traffic = Traffic(config, seed, **options)
+    async for outcome in play(miniport, traffic.bundles, traffic.packets(packets)):
+        traffic.judge(outcome)
+    return {"statuses": dict(traffic.statuses), "sas": len(traffic.bundles), "cycles": 0}
+
+
+def main(
+    packets: Annotated[int, typer.Option(min=1, help="How many.")] = 20_000,
+    seed: Annotated[int, typer.Option(help="What everything follows from.")] = 1,
+    preset: Annotated[str | None, typer.Option(help="Configuration of the engine.")] = None,
+    config: ConfigOption = None,
+    sim: Annotated[str, typer.Option(help=f"One of {', '.join(SIMS)}.")] = "verilator",
+) -> None:
+    """Send random traffic through the engine and compare each packet with the golden model's."""
+    engine = config_from_flags(preset if preset or config else "full", config)
+    started = time.monotonic()
+    out.print(f"{packets} packets, seed {seed}, config {engine.hash[:8]}, {sim}", highlight=False)
+    try:
+        with progress(f"mix on {sim}", packets) as report:
+            summary = run_mix(engine, packets, seed, sim=sim, report=report)
+    except Mismatch as mismatch:
+        err.print(f"mismatch with seed {seed}: {mismatch}", style="red", markup=False, highlight=False, soft_wrap=True)
+        if mismatch.line is not None:
+            print(mismatch.line)
+        raise typer.Exit(1) from None
+    told = ", ".join(f"{count} {status}" for status, count in sorted(summary["statuses"].items(), key=lambda x: -x[1]))
+    out.print(f"all equal to the golden model in {time.monotonic() - started:.0f} s: {told}; {summary['sas']} SAs, "
+              f"{summary['cycles']} cycles", highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    try:
+        typer.run(main)
+    except NicsecError as error:
+        print(f"mix: {error}", file=sys.stderr)
+        # A worker thread of a killed simulation must not keep the command.
+        os._exit(error.exit_code)
