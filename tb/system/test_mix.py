@@ -30,6 +30,11 @@ def test_mix_on_verilator():
     assert len(mixed(CONFIG, 150)) >= 5
 
 
+def test_mix_of_full_on_verilator():
+    """Every suite that is built, and 64 slots of 16 rows."""
+    mixed(PRESETS["full"], 120)
+
+
 def test_mix_on_icarus():
     mixed(CONFIG, 20, sim="icarus", sizes=(0, 3, 16, 33), long=False)
 
