@@ -9,12 +9,13 @@ SEED    ?= 1
 PRESET  ?= full
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test mix lint clean
+.PHONY: help setup demo test mix lint clean vectors
 
 help:
 	@echo "make demo    protect packets in the RTL; captures and keys go to build/demo"
 	@echo "make test    lint, then every test (JOBS=$(JOBS) at a time; PYTESTFLAGS='-k gcm' to choose)"
 	@echo "make mix     random traffic against the golden model (PACKETS=$(PACKETS) SEED=$(SEED) PRESET=$(PRESET))"
+	@echo "make vectors every NIST CBC and GCM vector that ESP has a shape for, through the RTL (some minutes)"
 	@echo "make lint    ruff, and Verilator's lint of every preset's Verilog"
 	@echo "make setup   make .venv with everything from PyPI and the nicsec command"
 	@echo "make clean   remove build/ (models, Verilog, results); .venv stays"
@@ -34,6 +35,9 @@ test:
 # Stops at the first packet that differs and prints it as a line for `nicsec replay`.
 mix: setup
 	@$(BIN)/python tb/mix.py --packets $(PACKETS) --seed $(SEED) --preset $(PRESET)
+
+vectors: setup
+	@NICSEC_VECTORS=all $(BIN)/python -m pytest -q -n $(JOBS) tb/unit/test_cipher.py
 
 lint: setup
 	@$(BIN)/ruff check .

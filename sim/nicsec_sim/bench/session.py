@@ -12,8 +12,9 @@ from ..ndis.player import play
 from ..session import JOB_VARIABLE, Job
 from .link import EngineLink
 
-#: Simulated time without a completion after which the engine counts as hung: half a million cycles.
-_PATIENCE_US = 200
+#: Simulated time without a completion after which the engine counts as hung: half a million cycles of 4 ns. The
+#: slowest packet, 9,600 bytes nested under 3DES, takes a quarter of that.
+_PATIENCE_US = 2000
 #: Cycles in which anything that should not come out has the time to.
 _SETTLE = 200
 
