@@ -12,6 +12,7 @@ import pytest
 from amaranth import Module
 from amaranth.lib.wiring import connect
 from hashes import compress, octets, responses, words
+from model.test_vectors import RFC4868
 from nicsec.algorithm import Auth
 from nicsec.auth_feed import AuthFeed
 from nicsec.config import Config
@@ -102,9 +103,12 @@ def reference(name, key, message, high):
 
 @pytest.mark.parametrize("name", CASES)
 def test_rfc_2202_and_4231(name):
-    """Every case of RFC 2202 section 3 and RFC 4231 section 4, keys longer than the block among them."""
+    """Every case of RFC 2202 section 3, RFC 4231 section 4 and RFC 4868 section 2.7.2, long keys among them."""
     path = {"sha1": "HMAC/rfc-2202-sha1.txt", "sha256": "HMAC/rfc-4231-sha256.txt"}[name]
     vectors = list(responses(path))
+    vectors += [
+        (key, message, bytes.fromhex(digest)) for suite, key, message, digest in RFC4868 if suite == f"hmac-{name}-128"
+    ]
     assert len(vectors) > 5
     expected = [digest[: 4 * CASES[name][3]] for _, _, digest in vectors]
     assert icvs(name, [(key, message, None) for key, message, _ in vectors]) == expected
