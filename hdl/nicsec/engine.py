@@ -8,25 +8,15 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from .axi_lite import AxiLiteSignature
 from .collect import Collect
 from .control import Control
-from .crypto.aes import Aes
-from .crypto.chacha20 import ChaCha20
-from .crypto.des import Des
-from .crypto.ghash import Ghash
-from .crypto.md5 import Md5
-from .crypto.poly1305 import Poly1305
-from .crypto.sha1 import Sha1
-from .crypto.sha256 import Sha256
-from .crypto.sha512 import Sha512
 from .descriptor import Completion, Descriptor
 from .dispatch import Dispatch, Ticket
 from .lane import Lane
-from .share import Share, crypto_members, hashes
+from .share import Share, crypto_members, lane_crypto_members
 from .stream import AxisSignature, BeatLayout, Register, SkidBuffer
+from .units import Units
 from .width import BeatsToWords, WordsToBeats
 
 __all__ = ["Engine"]
-
-_HASH_CORES = {"md5": Md5, "sha1": Sha1, "sha256": Sha256, "sha512": Sha512}
 
 #: Packets between descriptor and completion: two in the lane, one dispatched, one being collected.
 _TICKETS = 4
@@ -156,36 +146,12 @@ class Engine(wiring.Component):
         m.d.sync += claimed.eq(lane.claim | control.claim)
         m.d.comb += released.eq(claimed & ~lane.claim & ~control.claim)
 
-        def attach(core, *, key, port, prefix):
-            """Connect a core that only the lane uses."""
-            connect(m, getattr(lane, key), getattr(core, port))
-            connect(m, getattr(lane, f"{prefix}_i"), core.i)
-            connect(m, core.o, getattr(lane, f"{prefix}_o"))
-
-        if config.has_aes:
-            m.submodules.aes = aes = Aes(sbox=config.aes_sbox)
-            connect(m, share.aes_key, aes.key)
-            connect(m, share.aes_i, aes.i)
-            connect(m, aes.o, share.aes_o)
-            m.d.comb += aes.wipe.eq(released)
-        if config.has_ghash:
-            m.submodules.ghash = ghash = Ghash(digit=config.ghash_digit)
-            m.d.comb += ghash.wipe.eq(released)
-            attach(ghash, key="ghash_h", port="h", prefix="ghash")
-        if config.has_des:
-            m.submodules.des = des = Des()
-            m.d.comb += des.wipe.eq(released)
-            attach(des, key="des_key", port="key", prefix="des")
-        if config.has_chacha:
-            m.submodules.chacha = chacha = ChaCha20()
-            m.submodules.poly = poly = Poly1305()
-            m.d.comb += chacha.wipe.eq(released)
-            attach(chacha, key="chacha_key", port="key", prefix="chacha")
-            attach(poly, key="poly_r", port="r", prefix="poly")
-        for name in hashes(config):
-            core = _HASH_CORES[name]()
-            m.submodules[name] = core
-            m.d.comb += core.wipe.eq(released)
-            connect(m, getattr(share, f"{name}_i"), core.i)
-            connect(m, core.o, getattr(share, f"{name}_o"))
+        m.submodules.units = units = Units(config)
+        m.d.comb += units.wipe.eq(released)
+        for name, member in {**crypto_members(config), **lane_crypto_members(config)}.items():
+            user = getattr(share if name in crypto_members(config) else lane, name)
+            if member.flow == Out:
+                connect(m, user, getattr(units, name))
+            else:
+                connect(m, getattr(units, name), user)
         return m

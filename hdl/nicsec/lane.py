@@ -10,10 +10,6 @@ from .algorithm import Status
 from .auth_feed import AuthFeed
 from .checksum import Checksum
 from .cipher import Cipher
-from .crypto.chacha20 import ChaChaBlock
-from .crypto.des import DesKey
-from .crypto.ghash import GhashBlock
-from .crypto.poly1305 import PolyBlock
 from .hmac import Hmac
 from .job import JobLayout, word_bits
 from .mutable import Mutable
@@ -22,39 +18,12 @@ from .reader import Reader
 from .row_words import RowWords
 from .sa_layout import RowRequest, inner_row, outer_row
 from .sequencer import Sequencer
-from .share import crypto_members, hashes
+from .share import crypto_members, hashes, lane_crypto_members
 from .stream import FrameWord
 from .walker import Walker
 from .words import Kind
 
-__all__ = ["Lane", "lane_crypto_members"]
-
-
-def lane_crypto_members(config):
-    """Seams of the cores that only lanes use; key set-up has no need of them."""
-    members = {}
-    if config.has_ghash:
-        members |= {
-            "ghash_h": Out(stream.Signature(128)),
-            "ghash_i": Out(stream.Signature(GhashBlock())),
-            "ghash_o": In(stream.Signature(128)),
-        }
-    if config.has_des:
-        members |= {
-            "des_key": Out(stream.Signature(DesKey)),
-            "des_i": Out(stream.Signature(64)),
-            "des_o": In(stream.Signature(64)),
-        }
-    if config.has_chacha:
-        members |= {
-            "chacha_key": Out(stream.Signature(128)),
-            "chacha_i": Out(stream.Signature(ChaChaBlock)),
-            "chacha_o": In(stream.Signature(128)),
-            "poly_r": Out(stream.Signature(256)),
-            "poly_i": Out(stream.Signature(PolyBlock)),
-            "poly_o": In(stream.Signature(128)),
-        }
-    return members
+__all__ = ["Lane"]
 
 
 class Lane(wiring.Component):

@@ -5,7 +5,15 @@ from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["AES_KEY", "HASH_OF", "HASH_WORD", "CryptoUser", "Share", "crypto_members", "hash_members", "hashes"]
+from .crypto.chacha20 import ChaChaBlock
+from .crypto.des import DesKey
+from .crypto.ghash import GhashBlock
+from .crypto.poly1305 import PolyBlock
+
+__all__ = [
+    "AES_KEY", "HASH_OF", "HASH_WORD", "CryptoUser", "Share", "crypto_members", "hash_members", "hashes",
+    "lane_crypto_members",
+]
 
 #: AES key beat: two per key, bytes 0-15 then 16-31; ``size`` 0, 1, 2: 128, 192, 256 bits.
 AES_KEY = data.StructLayout({"data": 128, "size": 2})
@@ -45,6 +53,33 @@ def crypto_members(config):
         members["aes_i"] = Out(stream.Signature(128))
         members["aes_o"] = In(stream.Signature(128))
     return members | hash_members(config)
+
+
+def lane_crypto_members(config):
+    """Seams of the cores that only lanes use; key set-up has no need of them."""
+    members = {}
+    if config.has_ghash:
+        members |= {
+            "ghash_h": Out(stream.Signature(128)),
+            "ghash_i": Out(stream.Signature(GhashBlock())),
+            "ghash_o": In(stream.Signature(128)),
+        }
+    if config.has_des:
+        members |= {
+            "des_key": Out(stream.Signature(DesKey)),
+            "des_i": Out(stream.Signature(64)),
+            "des_o": In(stream.Signature(64)),
+        }
+    if config.has_chacha:
+        members |= {
+            "chacha_key": Out(stream.Signature(128)),
+            "chacha_i": Out(stream.Signature(ChaChaBlock)),
+            "chacha_o": In(stream.Signature(128)),
+            "poly_r": Out(stream.Signature(256)),
+            "poly_i": Out(stream.Signature(PolyBlock)),
+            "poly_o": In(stream.Signature(128)),
+        }
+    return members
 
 
 class CryptoUser(wiring.Signature):

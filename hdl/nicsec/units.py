@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The crypto cores that one lane has for itself. Only wiring."""
+
+from amaranth import *
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, connect, flipped
+
+from .crypto.aes import Aes
+from .crypto.chacha20 import ChaCha20
+from .crypto.des import Des
+from .crypto.ghash import Ghash
+from .crypto.md5 import Md5
+from .crypto.poly1305 import Poly1305
+from .crypto.sha1 import Sha1
+from .crypto.sha256 import Sha256
+from .crypto.sha512 import Sha512
+from .share import crypto_members, hashes, lane_crypto_members
+
+__all__ = ["Units"]
+
+_HASH_CORES = {"md5": Md5, "sha1": Sha1, "sha256": Sha256, "sha512": Sha512}
+
+
+class Units(wiring.Component):
+    """One core of each kind that the config asks for.
+
+    Members
+    -------
+    wipe : In(1)
+        Strobe: every key, subkey and chaining state is forgotten.
+    aes_key, aes_i, aes_o, <hash>_i, <hash>_o, ghash_h, ghash_i, ghash_o, des_*, chacha_*, poly_* : streams
+        Seams of docs/design.md section 8.
+    """
+
+    def __init__(self, config):
+        self._config = config
+        members = {**crypto_members(config), **lane_crypto_members(config)}
+        super().__init__({"wipe": In(1)} | {name: member.flip() for name, member in members.items()})
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+
+        def attach(name, core, *, key=None, port=None):
+            """Connect ``core`` to the seams of ``name``; a ``port`` of its own takes the key."""
+            m.submodules[name] = core
+            connect(m, flipped(getattr(self, f"{name}_i")), core.i)
+            connect(m, core.o, flipped(getattr(self, f"{name}_o")))
+            if key is not None:
+                connect(m, flipped(getattr(self, key)), getattr(core, port))
+
+        def wiped(core):
+            m.d.comb += core.wipe.eq(self.wipe)
+            return core
+
+        if config.has_aes:
+            attach("aes", wiped(Aes(sbox=config.aes_sbox)), key="aes_key", port="key")
+        if config.has_ghash:
+            attach("ghash", wiped(Ghash(digit=config.ghash_digit)), key="ghash_h", port="h")
+        if config.has_des:
+            attach("des", wiped(Des()), key="des_key", port="key")
+        if config.has_chacha:
+            attach("chacha", wiped(ChaCha20()), key="chacha_key", port="key")
+            attach("poly", Poly1305(), key="poly_r", port="r")
+        for name in hashes(config):
+            attach(name, wiped(_HASH_CORES[name]()))
+        return m
