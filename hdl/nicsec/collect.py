@@ -9,34 +9,39 @@ from .algorithm import Status
 from .counters import PacketEvent
 from .descriptor import Completion
 from .dispatch import Ticket
-from .stream import FrameWord
+from .stream import BeatLayout
 
 __all__ = ["Collect"]
 
 
 class Collect(wiring.Component):
-    """One packet at a time: verdict, words of the frame if it is success, completion.
+    """One packet at a time: verdict, beats of the frame if it is success, completion.
+
+    Parameters
+    ----------
+    width : int
+        Bits of a beat.
 
     Members
     -------
     ticket : In(stream of Ticket)
     verdict : In(stream of Status)
-    i : In(stream of FrameWord)
-    o : Out(stream of FrameWord)
-        One word per cycle.
+    i : In(stream of BeatLayout(width))
+    o : Out(stream of BeatLayout(width))
+        One beat per cycle.
     completion : Out(stream of Completion)
-        When the frame's last word has left through ``o``.
+        When the frame's last beat has left through ``o``.
     event : Out(stream of PacketEvent)
     retired : Out(1)
         Strobe, one per packet.
     """
 
-    def __init__(self):
+    def __init__(self, width):
         super().__init__({
             "ticket": In(stream.Signature(Ticket)),
             "verdict": In(stream.Signature(Status)),
-            "i": In(stream.Signature(FrameWord)),
-            "o": Out(stream.Signature(FrameWord)),
+            "i": In(stream.Signature(BeatLayout(width))),
+            "o": Out(stream.Signature(BeatLayout(width))),
             "completion": Out(stream.Signature(Completion)),
             "event": Out(stream.Signature(PacketEvent)),
             "retired": Out(1),
