@@ -88,7 +88,7 @@ class Config:
                 if name not in built:
                     raise ValueError(f"{field}: {name} is not built yet; there are {', '.join(sorted(built))}")
             object.__setattr__(self, field, tuple(name for name in names if name in value))
-        for field, low, high in (("lanes", 1, 1), ("max_frame", 64, 16384)):
+        for field, low, high in (("lanes", 1, 32), ("max_frame", 64, 16384)):
             value = getattr(self, field)
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
                 raise ValueError(f"{field} must be an integer from {low} to {high}, not {value!r}")

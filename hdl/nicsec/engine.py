@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The engine: ports, control side, one lane and its crypto units. Only wiring."""
+"""The engine: ports, control side, lanes. Only wiring."""
 
 from amaranth import *
 from amaranth.lib import fifo, wiring
@@ -10,16 +10,11 @@ from .collect import Collect
 from .control import Control
 from .descriptor import Completion, Descriptor
 from .dispatch import Dispatch, Ticket
-from .lane import Lane
-from .share import Share, crypto_members, lane_crypto_members
+from .lanes import Lanes, packets_in_lanes
+from .share import CryptoUser
 from .stream import AxisSignature, BeatLayout, Register, SkidBuffer
-from .units import Units
-from .width import BeatsToWords, WordsToBeats
 
 __all__ = ["Engine"]
-
-#: Packets between descriptor and completion: two in the lane, one dispatched, one being collected.
-_TICKETS = 4
 
 
 class Engine(wiring.Component):
@@ -61,15 +56,13 @@ class Engine(wiring.Component):
 
         m.submodules.control = control = Control(config)
         m.submodules.dispatch = dispatch = Dispatch(config)
-        m.submodules.lane = lane = Lane(config)
+        m.submodules.lanes = lanes = Lanes(config)
         m.submodules.collect = collect = Collect(config.data_width)
-        m.submodules.share = share = Share(config)
         connect(m, flipped(self.s_axil), control.s_axil)
         m.d.comb += self.irq.eq(control.irq)
 
         # Frames in.
         m.submodules.ingress = ingress = SkidBuffer(BeatLayout(config.data_width))
-        m.submodules.cut = cut = BeatsToWords(config.data_width)
         m.d.comb += [
             ingress.i.p.data.eq(self.s_axis.tdata),
             ingress.i.p.keep.eq(self.s_axis.tkeep),
@@ -78,8 +71,7 @@ class Engine(wiring.Component):
             ingress.i.valid.eq(self.s_axis.tvalid),
             self.s_axis.tready.eq(ingress.i.ready),
         ]
-        connect(m, ingress.o, cut.i)
-        connect(m, cut.o, lane.load)
+        connect(m, ingress.o, lanes.i)
 
         # Descriptors in. Nothing is dispatched before the table is wiped.
         m.submodules.descriptors = descriptors = Register(Descriptor)
@@ -96,12 +88,21 @@ class Engine(wiring.Component):
         ]
         connect(m, dispatch.lookup, control.lookup)
         connect(m, control.found, dispatch.found)
-        connect(m, dispatch.job, lane.job)
-        connect(m, lane.row_req, control.row_req)
-        connect(m, control.row_rsp, lane.row_rsp)
+        connect(m, dispatch.job, lanes.job)
+        connect(m, lanes.row_req, control.row_req)
+        connect(m, control.row_rsp, lanes.row_rsp)
+        for name, member in CryptoUser(config).members.items():
+            if member.is_port:
+                user, lender = Value.cast(getattr(control, name)), Value.cast(getattr(lanes.setup, name))
+                m.d.comb += lender.eq(user) if member.flow == Out else user.eq(lender)
+            elif member.flow == Out:
+                connect(m, getattr(control, name), getattr(lanes.setup, name))
+            else:
+                connect(m, getattr(lanes.setup, name), getattr(control, name))
 
         # Tickets wait for their packets.
-        m.submodules.tickets = tickets = fifo.SyncFIFOBuffered(width=Ticket.size, depth=_TICKETS)
+        depth = 2 * packets_in_lanes(config) + 2
+        m.submodules.tickets = tickets = fifo.SyncFIFOBuffered(width=Ticket.size, depth=depth)
         m.d.comb += [
             tickets.w_data.eq(dispatch.ticket.payload),
             tickets.w_en.eq(dispatch.ticket.valid),
@@ -112,12 +113,10 @@ class Engine(wiring.Component):
         ]
 
         # Frames and completions out.
-        m.submodules.pack = pack = WordsToBeats(config.data_width)
         m.submodules.egress = egress = SkidBuffer(BeatLayout(config.data_width))
         m.submodules.completions = completions = Register(Completion)
-        connect(m, lane.verdict, collect.verdict)
-        connect(m, lane.drain, pack.i)
-        connect(m, pack.o, collect.i)
+        connect(m, lanes.verdict, collect.verdict)
+        connect(m, lanes.o, collect.i)
         connect(m, collect.o, egress.i)
         connect(m, collect.completion, completions.i)
         connect(m, collect.event, control.event)
@@ -132,26 +131,4 @@ class Engine(wiring.Component):
             self.m_cpl.tvalid.eq(completions.o.valid),
             completions.o.ready.eq(self.m_cpl.tready),
         ]
-
-        # Crypto units, shared by the lane and key set-up.
-        for user, client in ((lane, share.lane), (control, share.setup)):
-            m.d.comb += [client.claim.eq(user.claim), user.granted.eq(client.granted)]
-            for name, member in crypto_members(config).items():
-                if member.flow == Out:
-                    connect(m, getattr(user, name), getattr(client, name))
-                else:
-                    connect(m, getattr(client, name), getattr(user, name))
-        # No key outlives the packet that it was loaded for, so deletion need not look for copies.
-        claimed, released = Signal(), Signal()
-        m.d.sync += claimed.eq(lane.claim | control.claim)
-        m.d.comb += released.eq(claimed & ~lane.claim & ~control.claim)
-
-        m.submodules.units = units = Units(config)
-        m.d.comb += units.wipe.eq(released)
-        for name, member in {**crypto_members(config), **lane_crypto_members(config)}.items():
-            user = getattr(share if name in crypto_members(config) else lane, name)
-            if member.flow == Out:
-                connect(m, user, getattr(units, name))
-            else:
-                connect(m, getattr(units, name), user)
         return m

@@ -41,6 +41,8 @@ class PacketBuffer(wiring.Component):
         Write port on the frame at work; bit n of ``write_en`` writes bits 16n to 16n + 15.
     emit, drop : In(1)
         Strobes: the frame at work leaves through ``drain``, or never.
+    freed : Out(1)
+        Strobe: a bank is free again, the older frame's first.
     drain : Out(stream of FrameWord)
         One word per cycle, the first after 3. Nothing behind the frame's last byte is read.
     """
@@ -60,6 +62,7 @@ class PacketBuffer(wiring.Component):
             "write_en": In(2),
             "emit": In(1),
             "drop": In(1),
+            "freed": Out(1),
             "drain": Out(stream.Signature(FrameWord)),
         })
 
@@ -139,7 +142,8 @@ class PacketBuffer(wiring.Component):
         m.d.comb += idle.eq(~reading & ~read_valid & ~out_valid)
         with m.If(idle & (states[drain_bank] == _State.DONE)):
             m.d.sync += [reading.eq(1), at.eq(0)]
-        with m.If(out_last | (states[drain_bank] == _State.DROPPED)):
+        m.d.comb += self.freed.eq(out_last | (states[drain_bank] == _State.DROPPED))
+        with m.If(self.freed):
             m.d.sync += [states[drain_bank].eq(_State.EMPTY), drain_bank.eq(~drain_bank)]
 
         # Banks.

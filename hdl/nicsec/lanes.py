@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All lanes: who takes which packet, and how frames reach them and leave in order. Only wiring."""
+
+from math import gcd
+
+from amaranth import *
+from amaranth.lib import fifo, stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from .beat_store import Deal, Gather
+from .job import JobLayout
+from .lane import Lane
+from .lane_turns import CollectTurns, DrainTurns, LoadTurns
+from .pick import PACKETS_PER_LANE, Pick
+from .row_hub import RowHub
+from .sa_layout import SA_ROW_WIDTH, RowRequest
+from .share import CryptoUser, Share, crypto_members, lane_crypto_members
+from .stream import BeatLayout, Register
+from .units import Units
+from .width import BeatsToWords, WordsToBeats
+
+__all__ = ["Lanes", "groups_of", "packets_in_lanes"]
+
+#: Beats of all groups' rings together: what the widest block RAM of most parts holds.
+_STORED_BEATS = 512
+
+
+def groups_of(config):
+    """Groups of lanes: as many words move in a cycle as a beat has, if the lanes can be divided so."""
+    return gcd(config.lanes, config.data_width // 32)
+
+
+def packets_in_lanes(config):
+    """Packets that may be between their jobs and their verdicts."""
+    return PACKETS_PER_LANE * config.lanes
+
+
+class Lanes(wiring.Component):
+    """Jobs and frames in, verdicts and frames out, in one order.
+
+    A frame goes to the lane that its job went to, the emptiest at that moment. Lanes stand in groups, lane n in
+    group n % groups, and a group has one stream of words in and one out. The list of lanes, made as jobs come,
+    says whose turn it is at each of the four places where streams part or meet, so nothing is put back in order:
+    it never leaves it.
+
+    Parameters
+    ----------
+    config : Config
+
+    Members
+    -------
+    job : In(stream of JobLayout)
+        One per frame, in the order of the frames.
+    i : In(stream of BeatLayout(config.data_width))
+    verdict : Out(stream)
+        One per job.
+    o : Out(stream of BeatLayout(config.data_width))
+        The frames whose verdict was success, behind their verdicts.
+    row_req, row_rsp : streams
+        Rows of the SA table.
+    setup : In(CryptoUser)
+        Key set-up, which borrows the cores of lane 0.
+    """
+
+    def __init__(self, config):
+        self._config = config
+        self._lanes = [Lane(config) for _ in range(config.lanes)]
+        self._verdict = self._lanes[0].verdict.payload.shape()
+        super().__init__({
+            "job": In(stream.Signature(JobLayout(config))),
+            "i": In(stream.Signature(BeatLayout(config.data_width))),
+            "verdict": Out(stream.Signature(self._verdict)),
+            "o": Out(stream.Signature(BeatLayout(config.data_width))),
+            "row_req": Out(stream.Signature(RowRequest(config))),
+            "row_rsp": In(stream.Signature(SA_ROW_WIDTH)),
+            "setup": In(CryptoUser(config)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        for n, lane in enumerate(self._lanes):
+            m.submodules[f"lane{n}"] = lane
+            self._units(m, n, lane)
+        if len(self._lanes) == 1:
+            self._one(m)
+        else:
+            self._many(m)
+        return m
+
+    def _units(self, m, number, lane):
+        """The cores of a lane; key set-up shares those of lane 0."""
+        config = self._config
+        m.submodules[f"units{number}"] = units = Units(config)
+        claim = Signal(name=f"claim_{number}")
+        shared = {}
+        if number == 0:
+            m.submodules.share = share = Share(config)
+            shared = crypto_members(config)
+            setup = flipped(self.setup)
+            m.d.comb += claim.eq(lane.claim | setup.claim)
+            for user, client in ((lane, share.lane), (setup, share.setup)):
+                m.d.comb += [client.claim.eq(user.claim), user.granted.eq(client.granted)]
+                for name, member in shared.items():
+                    _join(m, member, getattr(user, name), getattr(client, name))
+        else:
+            m.d.comb += claim.eq(lane.claim)
+            m.d.sync += lane.granted.eq(lane.claim)
+        for name, member in {**crypto_members(config), **lane_crypto_members(config)}.items():
+            _join(m, member, getattr(share if name in shared else lane, name), getattr(units, name))
+
+        # No key outlives the packet that it was loaded for, so deletion need not look for copies.
+        claimed = Signal(name=f"claimed_{number}")
+        m.d.sync += claimed.eq(claim)
+        m.d.comb += units.wipe.eq(claimed & ~claim)
+
+    def _one(self, m):
+        lane, = self._lanes
+        m.submodules.cut = cut = BeatsToWords(self._config.data_width)
+        m.submodules.pack = pack = WordsToBeats(self._config.data_width)
+        connect(m, flipped(self.i), cut.i)
+        connect(m, cut.o, lane.load)
+        connect(m, flipped(self.job), lane.job)
+        connect(m, lane.verdict, flipped(self.verdict))
+        connect(m, lane.drain, pack.i)
+        connect(m, pack.o, flipped(self.o))
+        connect(m, lane.row_req, flipped(self.row_req))
+        connect(m, flipped(self.row_rsp), lane.row_rsp)
+
+    def _many(self, m):
+        config, lanes = self._config, self._lanes
+        groups = groups_of(config)
+        group_lanes = config.lanes // groups
+
+        # The lane of each job goes onto the lists; a list is as long as it can get, but for that of frames to be
+        # collected, which a slow receiver fills.
+        m.submodules.pick = pick = Pick(config.lanes)
+        chosen = pick.o.payload
+        group, member = Signal(range(groups)), Signal(range(group_lanes))
+        listed, free = [], []
+
+        def listing(name, width, value, enable, depth):
+            """A list of what was picked, as a stream."""
+            m.submodules[name] = queue = fifo.SyncFIFO(width=max(width, 1), depth=depth)  # no memory is 0 wide
+            m.d.comb += queue.w_data.eq(value)
+            listed.append((queue, enable))
+            free.append(queue.w_rdy | ~enable)
+            o = stream.Signature(width).create(path=(name,))
+            m.d.comb += [o.payload.eq(queue.r_data), o.valid.eq(queue.r_rdy), queue.r_en.eq(o.ready)]
+            return o
+
+        group_bits, member_bits = len(group), len(member)
+        always = C(1, 1)
+        if groups > 1:
+            frames = listing("frames", group_bits, group, always, packets_in_lanes(config))
+            order = listing("order", group_bits, group, always, 2 * packets_in_lanes(config))
+        turns = []
+        for g in range(groups):
+            mine = Signal(name=f"mine_{g}")
+            m.d.comb += mine.eq(group == g)
+            depth = PACKETS_PER_LANE * group_lanes
+            turns.append([listing(f"{name}{g}", member_bits, member, mine, depth) for name in ("loads", "drains")])
+        pass_on = Signal()
+        with m.Switch(chosen):
+            for n in range(config.lanes):
+                with m.Case(n):
+                    m.d.comb += [group.eq(n % groups), member.eq(n // groups)]
+        can = Signal()
+        m.d.comb += [
+            can.eq(pick.o.valid & Cat(free).all()),
+            pass_on.eq(can & self.job.valid),
+            self.job.ready.eq(can),
+            pick.o.ready.eq(pass_on),
+            *(queue.w_en.eq(pass_on & enable) for queue, enable in listed),
+        ]
+
+        # Each lane keeps the job at work and the next one.
+        m.submodules.rows = rows = RowHub(config, config.lanes)
+        connect(m, rows.row_req, flipped(self.row_req))
+        connect(m, flipped(self.row_rsp), rows.row_rsp)
+        verdicts = []
+        for n, lane in enumerate(lanes):
+            m.submodules[f"next_job{n}"] = coming = Register(JobLayout(config))
+            m.submodules[f"job{n}"] = at_work = Register(JobLayout(config))
+            m.submodules[f"verdict{n}"] = verdict = Register(self._verdict)
+            m.d.comb += [
+                coming.i.payload.eq(self.job.payload), coming.i.valid.eq(pass_on & (chosen == n)),
+                pick.freed[n].eq(lane.freed),
+            ]
+            connect(m, coming.o, at_work.i)
+            connect(m, at_work.o, lane.job)
+            connect(m, lane.verdict, verdict.i)
+            connect(m, lane.row_req, rows.req[n])
+            connect(m, rows.rsp[n], lane.row_rsp)
+            verdicts.append(verdict.o)
+
+        if groups > 1:
+            depth = _STORED_BEATS // groups
+            m.submodules.deal = deal = Deal(config.data_width, groups=groups, depth=depth)
+            m.submodules.gather = gather = Gather(config.data_width, groups=groups, depth=depth)
+            m.submodules.collect = collect = CollectTurns(groups, self._verdict)
+            connect(m, flipped(self.i), deal.i)
+            connect(m, gather.o, flipped(self.o))
+            connect(m, frames, deal.route)
+            connect(m, order, collect.turn)
+            connect(m, collect.route, gather.route)
+            connect(m, collect.o, flipped(self.verdict))
+            beats_in, beats_out, verdicts_out = deal.o, gather.i, collect.verdict
+        else:
+            beats_in, beats_out, verdicts_out = [flipped(self.i)], [flipped(self.o)], [flipped(self.verdict)]
+        for g in range(groups):
+            m.submodules[f"cut{g}"] = cut = BeatsToWords(config.data_width)
+            m.submodules[f"pack{g}"] = pack = WordsToBeats(config.data_width)
+            m.submodules[f"load{g}"] = load = LoadTurns(group_lanes)
+            m.submodules[f"drain{g}"] = drain = DrainTurns(group_lanes, self._verdict)
+            to_load, to_drain = turns[g]
+            connect(m, to_load, load.turn)
+            connect(m, to_drain, drain.turn)
+            connect(m, beats_in[g], cut.i)
+            connect(m, cut.o, load.i)
+            connect(m, drain.o, pack.i)
+            connect(m, pack.o, beats_out[g])
+            for n in range(group_lanes):
+                lane = lanes[n * groups + g]
+                connect(m, load.o[n], lane.load)
+                connect(m, verdicts[n * groups + g], drain.verdict[n])
+                connect(m, lane.drain, drain.i[n])
+            connect(m, drain.o_verdict, verdicts_out[g])
+
+
+def _join(m, member, user, unit):
+    """Connect a seam of a user to that of a unit; ``member`` is as the user has it."""
+    if member.flow == Out:
+        connect(m, user, unit)
+    else:
+        connect(m, unit, user)
