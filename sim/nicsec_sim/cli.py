@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .commands.bench import bench
 from .commands.demo import demo
 from .commands.fit import fit
 from .commands.protect import protect
@@ -44,7 +45,7 @@ def _options(
     pass
 
 
-for _command in (demo, protect, replay, generate, fit, doctor):
+for _command in (demo, protect, replay, generate, bench, fit, doctor):
     app.command()(_command)
 
 

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``nicsec bench``: throughput, latency and utilisation in cycles, every frame judged by the golden model."""
+
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from nicsec.config import PRESETS
+from rich import box
+from rich.table import Table
+
+from ..errors import InputError
+from ..limits import ETHERNET_OVERHEAD
+from ..measure import NOTES, Phases, Point, measure
+from ..options import ConfigOption, PresetOption, config_from_flags, with_config_flags
+from ..workload import MODES, SIZES, Suite, suites_of
+from . import err, out, progress
+
+__all__ = ["bench"]
+
+_MANY = 16
+_QUICK_SIZES: tuple[int | str, ...] = (80, 1518, "imix")
+
+
+def _suites(names: list[str] | None, config: Any) -> list[Suite]:
+    if not names:
+        return suites_of(config)
+    found = []
+    for name in names:
+        try:
+            suite = Suite.from_name(name)
+        except ValueError as error:
+            raise InputError(f"--suite: {error}") from None
+        if (missing := suite.missing(config)) is not None:
+            raise InputError(f"--suite: {name!r} needs {missing}, which this configuration has not; it has "
+                             f"{', '.join(one.name for one in suites_of(config))}")
+        found.append(suite)
+    return found
+
+
+def _sizes(texts: list[str] | None, config: Any, quick: bool) -> list[int | str]:
+    if not texts:
+        chosen = _QUICK_SIZES if quick else (*SIZES, "imix")
+        longest = max(SIZES)
+        return [size for size in chosen if (longest if size == "imix" else size) <= config.max_frame]
+    sizes: list[int | str] = []
+    for text in texts:
+        if text != "imix" and not (text.isdecimal() and 64 <= int(text) <= config.max_frame):
+            raise InputError(f"--size must be imix or 64 to {config.max_frame} bytes, not {text!r}")
+        sizes.append(text if text == "imix" else int(text))
+    return sizes
+
+
+def _numbers(sas: list[int] | None, config: Any, quick: bool) -> list[int]:
+    for number in sas or ():
+        if not 1 <= number <= config.sa_slots:
+            raise InputError(f"--sas must be from 1 to {config.sa_slots}, not {number}")
+    return sas or [1] if quick else sas or [1, _MANY]
+
+
+@with_config_flags
+def bench(
+    preset: PresetOption = None,
+    config: ConfigOption = None,
+    suite: Annotated[list[str] | None, typer.Option(
+        help="As in aes-128-gcm, aes-256-cbc+hmac-sha1-96, ah+hmac-sha1-96; may be repeated.")] = None,
+    size: Annotated[list[str] | None, typer.Option(help="Bytes without FCS, or imix; may be repeated.")] = None,
+    mode: Annotated[list[str] | None, typer.Option(help="transport or tunnel; may be repeated.")] = None,
+    sas: Annotated[list[int] | None, typer.Option(help="SAs that packets take in turn; may be repeated.")] = None,
+    packets: Annotated[int, typer.Option(min=1, help="Measured packets a point, rounded up to dozens.")] = 24,
+    seed: Annotated[int, typer.Option(help="Keys, payloads and the order of the IMIX.")] = 1,
+    jobs: Annotated[int, typer.Option(min=0, help="Simulators side by side; 0: one a processor.")] = 0,
+    quick: Annotated[bool, typer.Option("--quick", help="80, 1518 and IMIX, transport, one SA.")] = False,
+    as_json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures.")] = None,
+    overrides: dict | None = None,
+) -> None:
+    """Send frames through the RTL as fast as its bus takes them and count cycles.
+
+    Every suite of the build with frames of 80 to 1518 bytes (as the engine sees them, without FCS) and the IMIX (80,
+    594 and 1518 at 7:4:1), in transport and tunnel mode, with one SA and with 16. Sources are always valid and sinks
+    always ready; keys are set up before. A frame that differs from the golden model's fails the command.
+    """
+    from .. import runner
+
+    engine = config_from_flags(preset, config, overrides)
+    modes = mode or (["transport"] if quick else list(MODES))
+    for one in modes:
+        if one not in MODES:
+            raise InputError(f"--mode must be {' or '.join(MODES)}, not {one!r}")
+    points = [Point(one, shape, length, number) for one in _suites(suite, engine) for shape in modes
+              for number in _numbers(sas, engine, quick) for length in _sizes(size, engine, quick)]
+    phases = Phases.of(engine, packets)
+    if as_json is not None:
+        try:
+            as_json.parent.mkdir(parents=True, exist_ok=True)
+            as_json.touch()
+        except OSError as error:
+            raise InputError(f"--json: {as_json}: {error.strerror}") from None
+    with err.status("building the simulation model (only the first time)"):
+        runner.build_engine(engine, "verilator")
+    with progress(f"{len(points)} points of {phases.total} packets", len(points)) as report:
+        figures = measure(engine, points, phases, seed=seed, jobs=jobs or os.cpu_count() or 1, progress=report)
+    name = next((name for name, known in PRESETS.items() if known == engine), None)
+    if as_json is not None:
+        as_json.write_text(json.dumps(_document(engine, name, seed, figures), indent=1) + "\n")
+    out.print(_table(name or engine.hash[:16], phases, figures))
+    out.print(f"Bytes are without FCS. 10GbE is the clock for 10 Gb/s less {ETHERNET_OVERHEAD} bytes a frame. The "
+              "share of the limit follows from blocks and cycles, not from counters in the engine.", soft_wrap=True)
+
+
+def _document(config, preset, seed, figures):
+    from nicsec import __version__
+
+    from .. import runner
+    from ..tools import find_verilator
+
+    return {
+        "kind": "nicsec-bench",
+        "command": shlex.join(["nicsec", *sys.argv[1:]]),
+        "version": __version__,
+        "preset": preset,
+        "config": config.to_dict(),
+        "config_hash": config.hash,
+        "gateware_hash": runner.gateware_hash(),
+        "simulator": f"verilator {find_verilator().version}",
+        "seed": seed,
+        "notes": NOTES,
+        "points": figures,
+    }
+
+
+def _table(title, phases, figures):
+    table = Table(title=f"{title}: {phases.count} packets a point", box=box.SIMPLE_HEAD)
+    for heading in ("suite", "mode"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("SAs", "size", "bytes", "bit/\ncycle", "cycles/\npacket", "latency\nmin", "median", "p99", "alone"):
+        table.add_column(heading, justify="right")
+    table.add_column("limit,\nbit/cycle", no_wrap=True)
+    for heading in ("reached", "10GbE\nat MHz"):
+        table.add_column(heading, justify="right")
+    before = None
+    for one in figures:
+        group = (one["suite"], one["mode"], one["sas"])
+        if before not in (None, group):
+            table.add_section()
+        before = group
+        latency, limit = one["latency"], one["limit"]
+        table.add_row(
+            one["suite"], one["mode"], str(one["sas"]), str(one["size"]), f"{one['frame_bytes']:.0f}",
+            f"{one['bits_per_cycle']:.2f}", f"{one['cycles_per_packet']:.1f}",
+            *("" if latency[key] is None else f"{latency[key]:.0f}" for key in ("min", "median", "p99", "alone")),
+            f"{limit['unit']} {limit['bits_per_cycle']:.1f}", f"{100 * limit['share']:.0f} %",
+            f"{one['line_rate_10g']['at_mhz']:.0f}",
+        )
+    return table
