@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Encrypts the words of a pass: AES in CBC (RFC 3602), CTR (RFC 3686) or GCM (RFC 4106), DES and 3DES in CBC
-(RFC 2405, RFC 2451), ChaCha20 (RFC 7634), or not at all."""
+"""Encrypts the words of a pass: AES in CBC (RFC 3602), CTR (RFC 3686), GCM (RFC 4106) or CCM (RFC 4309), DES and 3DES
+in CBC (RFC 2405, RFC 2451), ChaCha20 (RFC 7634), or not at all."""
 
 from amaranth import *
 from amaranth.lib import stream, wiring
@@ -30,15 +30,19 @@ class Cipher(wiring.Component):
     encr : In(Encr)
         ``NULL`` for AH as well.
     tag : In(1)
-        The pass ends with a tag that hides behind E_K(J0): GCM and GMAC.
+        The pass ends with a tag that hides behind E_K(J0), or E_K(A0): GCM, GMAC and CCM.
     body_words : In(16)
         Words that counter modes will encrypt.
     salt : In(32)
     generate : In(1)
     iv : In(64)
     mask, mask_valid : Out
-        E_K(J0), from its arrival to the next start.
+        E_K(J0), in CCM E_K(A0), from its arrival to the next start.
     i, o : streams of PassWord
+    covered : Out(32)
+        Beside ``o``: the word as it is authenticated, which in CCM is the plaintext.
+    nonce, nonce_valid : Out(64), Out(1)
+        In CCM the packet's IV, from when it went by to the next start. These three with CCM in the config.
     busy : Out(1)
         Key stream that the pass had no use for is still to be swallowed.
     aes_i, aes_o : streams of 128-bit blocks
@@ -65,6 +69,8 @@ class Cipher(wiring.Component):
             "i": In(stream.Signature(PassWord)),
             "o": Out(stream.Signature(PassWord)),
         }
+        if config.has_ccm:
+            ports |= {"covered": Out(32), "nonce": Out(64), "nonce_valid": Out(1)}
         if config.has_aes:
             ports |= {"aes_i": Out(stream.Signature(128)), "aes_o": In(stream.Signature(128))}
         if config.has_des:
@@ -81,10 +87,13 @@ class Cipher(wiring.Component):
         m = Module()
 
         config = self._config
-        cbc, counter, des, chacha = Signal(), Signal(), Signal(), Signal()
+        cbc, counter, des, chacha, ccm = Signal(), Signal(), Signal(), Signal(), Signal()
         m.d.sync += [
             cbc.eq(is_any(self.encr, built(config, Encr.AES_CBC, Encr.DES_CBC, Encr.TDES_CBC))),
-            counter.eq(is_any(self.encr, built(config, Encr.AES_CTR, Encr.AES_GCM, Encr.CHACHA20_POLY1305))),
+            counter.eq(is_any(
+                self.encr, built(config, Encr.AES_CTR, Encr.AES_GCM, Encr.AES_CCM, Encr.CHACHA20_POLY1305)
+            )),
+            ccm.eq(is_any(self.encr, built(config, Encr.AES_CCM))),
             chacha.eq(is_any(self.encr, built(config, Encr.CHACHA20_POLY1305))),
             des.eq(is_any(self.encr, built(config, Encr.DES_CBC, Encr.TDES_CBC))),
         ]
@@ -110,6 +119,11 @@ class Cipher(wiring.Component):
         m.d.comb += [self.o.valid.eq(valid), self.o.payload.eq(held), self.mask.eq(block)]
         with m.If(valid & self.o.ready):
             m.d.sync += valid.eq(0)
+
+        # Ahead of IV and counter: a salt of four bytes, in CCM one of three behind the counter's width (RFC 4309
+        # section 3).
+        prefix = Signal(32)
+        m.d.comb += prefix.eq(Mux(ccm, Cat(self.salt[8:], C(3, 8)), self.salt))
 
         # Requests.
         asking, taken = Signal(), Signal()
@@ -144,7 +158,7 @@ class Cipher(wiring.Component):
                 ]
             with m.Elif(counting & (blocks_left != 0)):
                 m.d.sync += [
-                    request.eq(Cat(number, C(0, 16), chain[:64], self.salt)), asking.eq(1),
+                    request.eq(Cat(number, C(0, 16), chain[:64], prefix)), asking.eq(1),
                     number.eq(number + 1), blocks_left.eq(blocks_left - 1),
                 ]
                 with m.If(blocks_left == 1):
@@ -229,6 +243,14 @@ class Cipher(wiring.Component):
             with m.If(self.i.valid & ready):
                 m.d.sync += [block.eq(Cat(word.data, block[:96])), gathered.eq(gathered + 1), block_last.eq(word.last)]
 
+        if config.has_ccm:
+            m.d.comb += self.nonce.eq(chain[:64])
+            with m.If(emit):
+                m.d.sync += self.covered.eq(Mux(ccm, word.data, emit_data))
+                with m.If((word.kind == Kind.IV) & iv_half):
+                    m.d.sync += self.nonce_valid.eq(1)
+            with m.If(self.start):
+                m.d.sync += self.nonce_valid.eq(0)
         with m.If(emit):
             m.d.sync += [valid.eq(1), held.eq(word), held.data.eq(emit_data)]
             with m.If(cbc & body):
@@ -246,7 +268,7 @@ class Cipher(wiring.Component):
         with m.If(self.start):
             m.d.sync += [
                 make_iv.eq(cbc & self.generate), iv_left.eq(self.iv), iv_half.eq(0), in_body.eq(0),
-                number.eq(~chacha), counting.eq(0), ended.eq(0), blocks_left.eq(Mux(
+                number.eq(~(chacha | ccm)), counting.eq(0), ended.eq(0), blocks_left.eq(Mux(
                     chacha, (self.body_words + 31) >> 4, Mux(counter, (self.body_words + 3) >> 2, 0) + self.tag
                 )),
                 mask_due.eq(self.tag), self.mask_valid.eq(0), gathered.eq(0), out_left.eq(0),

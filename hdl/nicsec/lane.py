@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from .aead_tag import AeadTag
 from .algorithm import Status
 from .auth_feed import AuthFeed
+from .cbc_mac import CbcMac
 from .checksum import Checksum
 from .cipher import Cipher
 from .hmac import Hmac
@@ -40,13 +41,16 @@ class Lane(wiring.Component):
         One per frame, in the order of the frames.
     verdict : Out(stream of Status)
         One per job.
+    freed : Out(1)
+        Strobe: there is room for a frame more, because the oldest has left or was dropped.
     drain : Out(stream of FrameWord)
         The frames whose verdict was success, behind their verdicts.
     row_req, row_rsp : streams
         Rows of the SA table.
     claim, granted
         The crypto units.
-    aes_key, aes_i, aes_o, <hash>_i, <hash>_o, ghash_h, ghash_i, ghash_o, des_*, chacha_*, poly_* : streams
+    aes_key, aes_i, aes_o, <hash>_i, <hash>_o, ghash_h, ghash_i, ghash_o, mac_*, des_*, chacha_*,
+    poly_* : streams
         Seams of docs/design.md section 8, as far as the config has the cores.
     """
 
@@ -103,7 +107,7 @@ class Lane(wiring.Component):
         ]
 
         # The read port belongs to the walker or to the reader, the row port to the walker, to key set-up,
-        # or, while a pass runs, to HMAC.
+        # or, while a pass runs, to HMAC or to the MAC of AES.
         walking, running = Signal(), Signal()
         with m.If(walker.start):
             m.d.sync += walking.eq(1)
@@ -132,7 +136,7 @@ class Lane(wiring.Component):
             reader.end.eq(Mux(summing, sequencer.sum_end, Mux(scanning, entry.header << 2, entry.end))),
             cipher.start.eq(start),
             cipher.encr.eq(params.encr),
-            cipher.tag.eq(params.tag),
+            cipher.tag.eq(params.tag | params.ccm),
             cipher.body_words.eq(params.body_words),
             cipher.salt.eq(params.salt),
             cipher.generate.eq(params.generate),
@@ -191,7 +195,7 @@ class Lane(wiring.Component):
         authenticated = Signal()
         moved = Signal()
         m.d.comb += [
-            authenticated.eq(params.hmac | params.tag | params.poly),
+            authenticated.eq(params.hmac | params.mac | params.tag | params.poly),
             feed.i.payload.eq(cipher.o.payload),
             feed.i.valid.eq(cipher.o.valid & authenticated),
             cipher.o.ready.eq(feed.i.ready | ~authenticated),
@@ -216,6 +220,27 @@ class Lane(wiring.Component):
             connect(m, aead_tag.ghash_i, flipped(self.ghash_i))
             connect(m, flipped(self.ghash_o), aead_tag.ghash_o)
             connect(m, sequencer.ghash_h, flipped(self.ghash_h))
+        if config.has_cbc_mac:
+            m.submodules.cbc_mac = cbc_mac = CbcMac(config)
+            m.d.comb += cbc_mac.icv_words.eq(params.icv_words)
+            icv_sources.append((params.mac, cbc_mac))
+            connect(m, sequencer.mac_key, flipped(self.mac_key))
+            connect(m, cbc_mac.mac_i, flipped(self.mac_i))
+            connect(m, flipped(self.mac_o), cbc_mac.mac_o)
+        if config.has_mac_subkeys:
+            m.d.comb += [cbc_mac.slot.eq(sequencer.slot), cbc_mac.op.eq(sequencer.op)]
+            row_users.append((~walking & running & params.mac, cbc_mac))
+        if config.has_ccm:
+            m.d.comb += [
+                cbc_mac.ccm.eq(params.ccm),
+                cbc_mac.body_words.eq(params.body_words),
+                cbc_mac.salt.eq(params.salt),
+                cbc_mac.nonce.eq(cipher.nonce),
+                cbc_mac.nonce_valid.eq(cipher.nonce_valid),
+                cbc_mac.mask.eq(cipher.mask),
+                cbc_mac.mask_valid.eq(cipher.mask_valid),
+                feed.i.p.data.eq(cipher.covered),
+            ]
         if config.has_des:
             connect(m, sequencer.des_key, flipped(self.des_key))
             connect(m, cipher.des_i, flipped(self.des_i))
@@ -249,7 +274,7 @@ class Lane(wiring.Component):
             for name in hashes(config):
                 connect(m, getattr(hmac, f"{name}_i"), flipped(getattr(self, f"{name}_i")))
                 connect(m, flipped(getattr(self, f"{name}_o")), getattr(hmac, f"{name}_o"))
-            row_users.append((~walking & running, row_words))
+            row_users.append((~walking & running & params.hmac, row_words))
             units_busy.append(hmac.busy)
             icv_sources.append((params.hmac, hmac))
         m.d.comb += sequencer.units_idle.eq(~Cat(units_busy).any())

@@ -7,6 +7,8 @@ from amaranth.lib import data, enum
 from .algorithm import Auth, Encr
 
 __all__ = [
+    "MAC_KEY_ROW",
+    "MAC_SUBKEY_ROW",
     "OPS",
     "SA_ROW_WIDTH",
     "Control",
@@ -31,6 +33,10 @@ __all__ = [
 OPS = 2
 #: Bits of a row.
 SA_ROW_WIDTH = 128
+
+#: AES-XCBC and AES-CMAC: row of the key of the chain; of the mask of a full last block. That of a padded one is next.
+MAC_KEY_ROW = 4
+MAC_SUBKEY_ROW = 5
 
 
 class Control(data.Struct):

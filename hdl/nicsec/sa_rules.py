@@ -8,7 +8,7 @@ from .config import AUTH_NAMES, ENCR_NAMES
 from .share import HASH_OF
 from .suite import is_any
 
-__all__ = ["needs_subkey", "takes_iv", "uses_hmac", "verdict"]
+__all__ = ["needs_subkey", "takes_iv", "uses_cbc_mac", "uses_hmac", "verdict"]
 
 #: ICV lengths in 32-bit words: RFC 4106 section 6, 4543 section 3.2, 4309 section 6, 7634 section 2.
 _AEAD_ICVS = {
@@ -52,6 +52,11 @@ def needs_subkey(config, control):
 def uses_hmac(config, control):
     """Whether an op authenticates with an HMAC."""
     return is_any(control.auth, [AUTH_NAMES[name] for name in config.auth if name in HASH_OF])
+
+
+def uses_cbc_mac(config, control):
+    """Whether an op authenticates with AES-XCBC or AES-CMAC."""
+    return is_any(control.auth, [auth for auth in _built(config)[1] if auth in (Auth.AES_XCBC, Auth.AES_CMAC)])
 
 
 def takes_iv(config, control):

@@ -1,15 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Key setup: checks a staged SA, derives GHASH subkey and HMAC midstates, fills the table's rows."""
+"""Key setup: checks a staged SA, derives GHASH and MAC subkeys and HMAC midstates, fills the table's rows."""
 
 from amaranth import *
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from .algorithm import SACommand, SAResult
-from .sa_layout import OPS, SA_ROW_WIDTH, Control, RowWrite, TableCommand, TableResult, is_last_row, rows_per_op
+from .algorithm import Auth, SACommand, SAResult
+from .sa_layout import (
+    MAC_KEY_ROW,
+    MAC_SUBKEY_ROW,
+    OPS,
+    SA_ROW_WIDTH,
+    Control,
+    RowWrite,
+    TableCommand,
+    TableResult,
+    is_last_row,
+    rows_per_op,
+)
 from .sa_midstate import Midstate
-from .sa_rules import needs_subkey, takes_iv, uses_hmac, verdict
+from .sa_rules import needs_subkey, takes_iv, uses_cbc_mac, uses_hmac, verdict
 from .share import crypto_members, hash_members
 
 __all__ = ["SASetup", "SetupCommand", "WindowWrite"]
@@ -42,6 +53,12 @@ class _Step(enum.Enum, shape=3):
     SUBKEY = 4
     INNER = 5
     OUTER = 6
+    MAC = 7
+
+
+def _doubled(value):
+    """A 128-bit ``value`` times x in the field of CMAC (SP 800-38B section 6.1)."""
+    return Cat(C(0, 1), value[:127]) ^ Mux(value[127], 0x87, 0)
 
 
 class SASetup(wiring.Component):
@@ -51,12 +68,13 @@ class SASetup(wiring.Component):
     are written into the slot that the table will hand out, and last the table makes the slot VALID. GHASH subkey:
     H = E_K(0^128) under the *cipher key* (SP 800-38D section 7.1), for AH-GMAC too, whose key therefore goes into the
     cipher key window. Midstates: the hash of key xor ipad and of key xor opad (RFC 2104), for the authentication key
-    as it lies in the window. Delete is passed to the table. Before a result is given, the window and whatever of it
-    lay in registers here are zero.
+    as it lies in the window. AES-XCBC: key and masks are E_K of sixteen bytes 1, 2 and 3 (RFC 3566 section 4).
+    AES-CMAC: the key is K, the masks are E_K(0) doubled once and twice (SP 800-38B section 6.1). Delete is passed to
+    the table. Before a result is given, the window and whatever of it lay in registers here are zero.
 
     The time of an add depends on the algorithms, the key size and the wait for the crypto units only. With the units
     free: 209 cycles for AES-128-GCM, 422 for AES-256-CBC with HMAC-SHA-256, of which 128 empty the window. The units
-    are held for one subkey or one midstate at a time.
+    are held for one GHASH subkey, one midstate or the keys of one MAC at a time.
 
     Parameters
     ----------
@@ -113,6 +131,8 @@ class SASetup(wiring.Component):
         next_control = Signal(Control)
         generate = Signal(OPS)
         subkey = Signal()
+        mac = Signal()
+        double = Signal()
         op = Signal()
         address = Signal(range(_WINDOW_WORDS))
         step = Signal(_Step)
@@ -126,6 +146,8 @@ class SASetup(wiring.Component):
         emptying = Signal()
         with m.If(emptying):
             m.d.sync += row.eq(0)
+        with m.Elif(double):
+            m.d.sync += row.eq(_doubled(row))
         with m.Elif(shift):
             m.d.sync += row.eq(Cat(word, row))
         m.d.comb += [
@@ -142,11 +164,19 @@ class SASetup(wiring.Component):
             self.result.p.code.eq(code),
             self.result.p.handle.eq(handle),
         ]
-        m.d.sync += subkey.eq(needs_subkey(config, control))
+        m.d.sync += [subkey.eq(needs_subkey(config, control)), mac.eq(uses_cbc_mac(config, control))]
         m.d.sync += [write.en.eq(0), write.addr.eq(self.window.addr), write.data.eq(self.window.data)]
 
-        if config.has_ghash:
+        uses_aes = config.has_ghash or config.has_mac_subkeys
+        xcbc = C(0, 1)
+        if uses_aes:
             m.d.comb += [self.aes_key.p.data.eq(row), self.aes_key.p.size.eq(control.key_size)]
+        if config.has_mac_subkeys:
+            xcbc = Signal()
+            m.d.sync += xcbc.eq(mac & (control.auth == Auth.AES_XCBC))
+            # Rows 4, 5, 6: bytes 1, 2, 3.
+            constant = Signal(8)
+            m.d.comb += [constant.eq(number[:2] + 1), self.aes_i.payload.eq(Mux(xcbc, constant.replicate(16), 0))]
         after_keys = "NEXT"
         if config.has_hmac:
             after_keys = "PAD"
@@ -219,6 +249,9 @@ class SASetup(wiring.Component):
                 with m.If(beat == 4):
                     m.d.sync += beat.eq(0)
                     m.next = "WRITE"
+                    if config.has_mac_subkeys:
+                        with m.If(step == _Step.MAC):
+                            m.next = "MAC-KEY"
                 with m.Else():
                     m.d.sync += address.eq(address + 1)
             with m.State("WRITE"):
@@ -245,6 +278,14 @@ class SASetup(wiring.Component):
                                     m.next = "PAD"
                                     with m.If(step == _Step.OUTER):
                                         m.next = "NEXT"
+                        if config.has_mac_subkeys:
+                            with m.Case(_Step.MAC):
+                                m.next = "BLOCK"
+                                with m.If(number == MAC_SUBKEY_ROW + 1):
+                                    m.d.sync += self.claim.eq(0)
+                                    m.next = "NEXT"
+                                with m.Elif(~xcbc & (number == MAC_SUBKEY_ROW)):
+                                    m.next = "DOUBLE"
             with m.State("KEY"):
                 beaten = Signal()
                 m.d.comb += beaten.eq(~subkey)
@@ -262,7 +303,30 @@ class SASetup(wiring.Component):
                             with m.If(subkey):
                                 m.d.sync += [step.eq(_Step.SUBKEY), number.eq(_SUBKEY_ROW)]
                                 m.next = "BLOCK"
-            if config.has_ghash:
+                        if config.has_mac_subkeys:
+                            # The window goes on with the authentication key.
+                            with m.If(mac):
+                                m.d.sync += [step.eq(_Step.MAC), number.eq(MAC_KEY_ROW), self.claim.eq(1)]
+                                m.next = "FILL"
+            if config.has_mac_subkeys:
+                with m.State("MAC-KEY"):
+                    # AES-128: the second beat is zero.
+                    m.d.comb += [
+                        self.aes_key.valid.eq(self.granted),
+                        self.aes_key.p.data.eq(Mux(beat[0], 0, row)),
+                        self.aes_key.p.size.eq(0),
+                    ]
+                    with m.If(self.granted & self.aes_key.ready):
+                        m.d.sync += beat.eq(beat + 1)
+                        with m.If(beat[0]):
+                            m.d.sync += beat.eq(0)
+                            m.next = "WRITE"
+                            with m.If(xcbc):
+                                m.next = "BLOCK"
+                with m.State("DOUBLE"):
+                    m.d.comb += double.eq(1)
+                    m.next = "WRITE"
+            if uses_aes:
                 with m.State("BLOCK"):
                     m.d.comb += self.aes_i.valid.eq(1)
                     with m.If(self.aes_i.ready):
@@ -278,6 +342,9 @@ class SASetup(wiring.Component):
                         with m.If(beat == 3):
                             m.d.sync += beat.eq(0)
                             m.next = "WRITE"
+                            if config.has_mac_subkeys:
+                                with m.If(mac & ~xcbc):
+                                    m.next = "DOUBLE"
             if config.has_hmac:
                 with m.State("PAD"):
                     # The claim is low in this cycle, so the lane may come in between two midstates.

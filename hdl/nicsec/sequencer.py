@@ -9,7 +9,8 @@ from .algorithm import Auth, Encr, Status
 from .crypto.des import DesKey
 from .job import HeaderLayout, JobLayout, PassLayout, RegionLayout, byte_bits, word_bits
 from .packet_buffer import LoadedLayout
-from .sa_layout import LeadRow, RowRequest
+from .sa_layout import MAC_KEY_ROW, LeadRow, RowRequest
+from .sa_rules import uses_cbc_mac
 from .share import AES_KEY
 from .suite import ah_iv_words, built, is_any
 
@@ -33,6 +34,8 @@ class PassParameters(data.StructLayout):
             "tag": 1,
             "poly": 1,
             "hmac": 1,
+            "ccm": 1,
+            "mac": 1,
             "generate": 1,
             "esn": 1,
             "icv_words": 4,
@@ -82,7 +85,7 @@ class Sequencer(wiring.Component):
     row_req, row_rsp : streams
     slot : Out, op : Out(1)
         SA operation of the pass.
-    aes_key, des_key, chacha_key, ghash_h : Out(streams)
+    aes_key, mac_key, des_key, chacha_key, ghash_h : Out(streams)
         When the config has those cores.
     """
 
@@ -127,6 +130,8 @@ class Sequencer(wiring.Component):
         }
         if config.has_aes:
             ports["aes_key"] = Out(stream.Signature(AES_KEY))
+        if config.has_cbc_mac:
+            ports["mac_key"] = Out(stream.Signature(AES_KEY))
         if config.has_des:
             ports["des_key"] = Out(stream.Signature(DesKey))
         if config.has_chacha:
@@ -145,7 +150,7 @@ class Sequencer(wiring.Component):
         level = Signal.like(self.job.p.levels[0])
         lead = Signal(LeadRow)
         row = Signal(128)
-        wanted = Signal(2)
+        wanted = Signal(3)
         params = self.params
         m.d.comb += [
             level.eq(self.job.p.levels[number[1]]),
@@ -159,7 +164,9 @@ class Sequencer(wiring.Component):
 
         control = lead.control
         is_ah = control.ah if config.has_ah else C(0, 1)
-        needs_key, needs_h = Signal(), Signal()
+        needs_key, needs_h, needs_mac_key = Signal(), Signal(), Signal()
+        key_row = Signal()
+        m.d.comb += key_row.eq((wanted == 1) | (wanted == 2) | ((wanted == 3) & needs_h))
         is_des = is_any(params.encr, built(config, Encr.DES_CBC, Encr.TDES_CBC))
         claim = Signal()
         m.d.comb += self.claim.eq(claim)
@@ -263,15 +270,19 @@ class Sequencer(wiring.Component):
                     with m.If(wanted == 0):
                         m.d.sync += lead.eq(self.row_rsp.payload)
                         m.next = "PARAMETERS"
+                    if config.has_mac_subkeys:
+                        with m.Elif(wanted == MAC_KEY_ROW):
+                            m.next = "MAC-KEY"
                     with m.Else():
                         m.next = "KEY"
             with m.State("PARAMETERS"):
                 esp = ~is_ah
-                gmac, ah_iv = Signal(), Signal(2)
+                gmac, ccm, ah_iv = Signal(), Signal(), Signal(2)
                 m.d.comb += ah_iv.eq(ah_iv_words(config, control.auth))
                 m.d.comb += gmac.eq(Mux(
                     is_ah, control.auth == Auth.AES_GMAC, is_any(control.encr, built(config, Encr.AES_GMAC))
                 ))
+                m.d.comb += ccm.eq(esp & is_any(control.encr, built(config, Encr.AES_CCM)))
                 m.d.sync += [
                     params.esp.eq(esp),
                     params.ipv6.eq(entry.ipv6),
@@ -282,6 +293,8 @@ class Sequencer(wiring.Component):
                     params.tag.eq((esp & (control.encr == Encr.AES_GCM)) | gmac),
                     params.poly.eq(esp & is_any(control.encr, built(config, Encr.CHACHA20_POLY1305))),
                     params.hmac.eq(is_any(control.auth, _HMAC)),
+                    params.ccm.eq(ccm),
+                    params.mac.eq(uses_cbc_mac(config, control) | ccm),
                     params.generate.eq(control.iv_generate),
                     params.esn.eq(control.esn),
                     params.icv_words.eq(control.icv_words),
@@ -294,14 +307,22 @@ class Sequencer(wiring.Component):
                     params.iv.eq(level.iv[entry.op]),
                     needs_key.eq((esp & (control.encr != Encr.NULL)) | gmac),
                     needs_h.eq((esp & (control.encr == Encr.AES_GCM)) | gmac),
+                    needs_mac_key.eq(uses_cbc_mac(config, control)),
                     wanted.eq(1),
                 ]
                 m.next = "NEXT-ROW"
             with m.State("NEXT-ROW"):
-                # Rows 1 and 2 are the cipher key, row 3 is H; none of them stays here.
+                # Rows 1 and 2 are the cipher key, row 3 is H, row 4 the key of a MAC; none of them stays here.
                 m.d.sync += row.eq(0)
-                with m.If(needs_key & (wanted != 0) & ((wanted != 3) | needs_h)):
+                with m.If(needs_key & key_row):
                     m.next = "ASK"
+                if config.has_mac_subkeys:
+                    with m.Elif(needs_mac_key & (wanted < MAC_KEY_ROW)):
+                        m.d.sync += wanted.eq(MAC_KEY_ROW)
+                        m.next = "ASK"
+                    with m.Elif(needs_mac_key & (wanted == MAC_KEY_ROW + 1)):
+                        # AES-128: the second beat of the key is zero, as `row` is by now.
+                        m.next = "MAC-KEY"
                 with m.Elif(is_ah & entry.chained):
                     m.next = "SCAN"
                 with m.Else():
@@ -347,6 +368,19 @@ class Sequencer(wiring.Component):
                 with m.If(taken):
                     m.d.sync += wanted.eq(wanted + 1)
                     m.next = "NEXT-ROW"
+                    if config.has_ccm:
+                        with m.If(params.ccm):
+                            m.d.sync += wanted.eq(wanted)
+                            m.next = "MAC-KEY"
+            if config.has_cbc_mac:
+                with m.State("MAC-KEY"):
+                    m.d.comb += [
+                        self.mac_key.valid.eq(1), self.mac_key.p.data.eq(row),
+                        self.mac_key.p.size.eq(Mux(params.ccm, control.key_size, 0)),
+                    ]
+                    with m.If(self.mac_key.ready):
+                        m.d.sync += wanted.eq(wanted + 1)
+                        m.next = "NEXT-ROW"
             with m.State("START"):
                 m.d.comb += self.start.eq(1)
                 m.next = "RUN"

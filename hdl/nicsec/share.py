@@ -64,6 +64,12 @@ def lane_crypto_members(config):
             "ghash_i": Out(stream.Signature(GhashBlock())),
             "ghash_o": In(stream.Signature(128)),
         }
+    if config.has_cbc_mac:
+        members |= {
+            "mac_key": Out(stream.Signature(AES_KEY)),
+            "mac_i": Out(stream.Signature(128)),
+            "mac_o": In(stream.Signature(128)),
+        }
     if config.has_des:
         members |= {
             "des_key": Out(stream.Signature(DesKey)),

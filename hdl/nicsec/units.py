@@ -55,6 +55,8 @@ class Units(wiring.Component):
 
         if config.has_aes:
             attach("aes", wiped(Aes(sbox=config.aes_sbox)), key="aes_key", port="key")
+        if config.has_cbc_mac:
+            attach("mac", wiped(Aes(sbox=config.aes_sbox)), key="mac_key", port="key")
         if config.has_ghash:
             attach("ghash", wiped(Ghash(digit=config.ghash_digit)), key="ghash_h", port="h")
         if config.has_des:

@@ -22,7 +22,8 @@ def lead_row(op, tunnel=None):
         | (AUTH_NAMES[op.auth_alg].value if op.auth_alg else 0) << 12
         | op.icv_len // 4 << 16
     )
-    return control << 96 | op.spi << 64 | int.from_bytes(op.salt or b"", "big") << 32 | (op.esn_high or 0)
+    salt = int.from_bytes((op.salt or b"").ljust(4, b"\0"), "big")
+    return control << 96 | op.spi << 64 | salt << 32 | (op.esn_high or 0)
 
 
 def key_rows(op):

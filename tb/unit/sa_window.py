@@ -11,7 +11,7 @@ from math import floor, isqrt, sin
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from sa_rows import lead_row
 
-__all__ = ["initial_state", "midstate", "rows_of", "window_of"]
+__all__ = ["initial_state", "mac_keys", "midstate", "rows_of", "window_of"]
 
 _PRIMES = [n for n in range(2, 410) if all(n % d for d in range(2, isqrt(n) + 1))]
 _HASH = {
@@ -21,6 +21,7 @@ _HASH = {
     "hmac-sha384-192": ("sha384", 128),
     "hmac-sha512-256": ("sha512", 128),
 }
+_MACS = ("aes-xcbc-96", "aes-cmac-96")
 
 
 def _fraction_of_root(prime, degree, bits):
@@ -111,8 +112,28 @@ def midstate(name, key, pad):
     return _compress(name, initial_state(name), bytes(byte ^ pad for byte in key.ljust(size, b"\0")))
 
 
+def _ecb(key, block):
+    return Cipher(algorithms.AES(key), modes.ECB()).encryptor().update(block)
+
+
+def _doubled(block):
+    """SP 800-38B section 6.1."""
+    value = int.from_bytes(block, "big") << 1
+    return (value & (1 << 128) - 1 ^ (0x87 if value >> 128 else 0)).to_bytes(16, "big")
+
+
+def mac_keys(name, key):
+    """Key of the chain, mask of a full and mask of a padded last block (RFC 3566 section 4, SP 800-38B section 6.1)."""
+    if name == "aes-xcbc-96":
+        return [_ecb(key, bytes([n]) * 16) for n in (1, 2, 3)]
+    first = _doubled(_ecb(key, bytes(16)))
+    return [key, first, _doubled(first)]
+
+
 def _auth_key(op):
     """The key as software writes it: none for AES-GMAC, hashed if it is longer than the block (RFC 2104)."""
+    if op.auth_alg in _MACS:
+        return op.auth_key
     if op.auth_alg not in _HASH:
         return b""
     name, block = _HASH[op.auth_alg]
@@ -151,8 +172,9 @@ def rows_of(bundle, rows_per_op):
         for m in range(2):
             rows[base + 1 + m] = int.from_bytes(key.ljust(32, b"\0")[16 * m : 16 * m + 16], "big")
         if op.encr_alg in ("aes-gcm", "aes-gmac") or op.auth_alg == "aes-gmac":
-            h = Cipher(algorithms.AES(key), modes.ECB()).encryptor().update(bytes(16))
-            rows[base + 3] = int.from_bytes(h, "big")
+            rows[base + 3] = int.from_bytes(_ecb(key, bytes(16)), "big")
+        if op.auth_alg in _MACS:
+            rows[base + 4 : base + 7] = [int.from_bytes(row, "big") for row in mac_keys(op.auth_alg, op.auth_key)]
         if op.auth_alg in _HASH:
             name, block = _HASH[op.auth_alg]
             length = 64 if block == 128 else 32

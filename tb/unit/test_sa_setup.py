@@ -31,7 +31,12 @@ _CONFIGS = {
     "ghash": Config(sa_slots=16, encr=("aes-gcm", "aes-gmac"), auth=("aes-gmac",)),
     "narrow": Config(sa_slots=16, encr=("null",), auth=("hmac-md5-96", "hmac-sha1-96", "hmac-sha256-128")),
     "wide": Config(sa_slots=16, encr=("null",), auth=("hmac-sha1-96", "hmac-sha384-192", "hmac-sha512-256")),
-    "all": Config(sa_slots=16, encr=("null", "aes-cbc", "aes-gcm", "aes-ctr", "aes-gmac"), auth=(*_HMACS, "aes-gmac")),
+    "macs": Config(sa_slots=16, encr=("null", "aes-cbc", "aes-ccm"), auth=("aes-xcbc-96", "aes-cmac-96")),
+    "all": Config(
+        sa_slots=16,
+        encr=("null", "aes-cbc", "aes-gcm", "aes-ctr", "aes-gmac", "aes-ccm"),
+        auth=(*_HMACS, "aes-gmac", "aes-xcbc-96", "aes-cmac-96"),
+    ),
 }
 
 
@@ -138,15 +143,18 @@ def op(encr=None, auth=None, *, size=16, icv=None, protocol=None, rng=None, **fi
     protocol = protocol or ("esp" if encr else "ah")
     aes = encr and encr.startswith("aes")
     lengths = {"hmac-md5-96": 12, "hmac-sha1-96": 12, "hmac-sha256-128": 16, "hmac-sha384-192": 24}
-    lengths |= {"hmac-sha512-256": 32, "aes-gmac": 16, "aes-gcm": 16, None: 0, "aes-xcbc-96": 12, "aes-cmac-96": 12}
-    name = encr if encr in ("aes-gcm", "aes-gmac") else auth
-    salted = encr in ("aes-gcm", "aes-gmac", "aes-ctr") or auth == "aes-gmac"
+    lengths |= {"hmac-sha512-256": 32, "aes-gmac": 16, "aes-gcm": 16, "aes-ccm": 16, None: 0}
+    lengths |= {"aes-xcbc-96": 12, "aes-cmac-96": 12}
+    name = encr if encr in ("aes-gcm", "aes-gmac", "aes-ccm") else auth
+    salted = encr in ("aes-gcm", "aes-gmac", "aes-ctr", "aes-ccm") or auth == "aes-gmac"
+    if auth in ("aes-xcbc-96", "aes-cmac-96"):
+        fields["auth_size"] = 16
     return Op(
         protocol=protocol,
         spi=rng.randrange(1, 1 << 32),
         encr_alg=encr,
         encr_key=rng.randbytes(size) if aes else None,
-        salt=rng.randbytes(4) if salted else None,
+        salt=rng.randbytes(3 if encr == "aes-ccm" else 4) if salted else None,
         auth_alg=auth,
         auth_key=rng.randbytes(size if auth == "aes-gmac" else fields.pop("auth_size", 20)) if auth else None,
         icv_len=lengths[name] if icv is None else icv,
@@ -157,6 +165,7 @@ def op(encr=None, auth=None, *, size=16, icv=None, protocol=None, rng=None, **fi
 
 GCM = Bundle("transport", [op("aes-gcm")])
 CBC = Bundle("tunnel", [op("aes-cbc", "hmac-sha256-128", size=32, auth_size=64)])
+XCBC_CMAC = Bundle("transport", [op("null", "aes-xcbc-96"), op(None, "aes-cmac-96")])
 GCM_AH = Bundle("tunnel", [op("aes-gcm", size=32), op(None, "hmac-sha256-128", auth_size=32)])
 BUNDLES = {
     "ghash": [
@@ -179,7 +188,13 @@ BUNDLES = {
         Bundle("transport", [op("null", "hmac-sha512-256", auth_size=131)]),
         Bundle("transport", [op("null", "hmac-sha1-96"), op(None, "hmac-sha512-256", auth_size=128)]),
     ],
-    "all": [Bundle("transport", [op("aes-cbc"), op(None, "aes-gmac", size=32)]), GCM_AH],
+    "macs": [
+        XCBC_CMAC,
+        Bundle("tunnel", [op("aes-cbc", "aes-cmac-96", size=24), op(None, "aes-xcbc-96")]),
+        Bundle("transport", [op("aes-ccm", size=32, icv=8), op(None, "aes-cmac-96")]),
+        Bundle("tunnel", [op("aes-ccm", icv=12)]),
+    ],
+    "all": [Bundle("transport", [op("aes-cbc"), op(None, "aes-gmac", size=32)]), GCM_AH, XCBC_CMAC],
 }
 
 
@@ -377,9 +392,12 @@ def test_refusal_leaves_nothing():
     bench.run(adds)
 
 
-@pytest.mark.parametrize("bundle", [GCM, CBC, GCM_AH])
-def test_time_does_not_depend_on_keys(bundle):
-    bench = Bench(PRESETS["basic"])
+@pytest.mark.parametrize(
+    ("config", "bundle"),
+    [(PRESETS["basic"], GCM), (PRESETS["basic"], CBC), (PRESETS["basic"], GCM_AH), (_CONFIGS["macs"], XCBC_CMAC)],
+)
+def test_time_does_not_depend_on_keys(config, bundle):
+    bench = Bench(config)
     cycles = []
 
     async def adds(ctx):
