@@ -22,6 +22,9 @@ _BLOCKS = {
     "aes-128": (128, 10),
     "aes-192": (128, 12),
     "aes-256": (128, 14),
+    "mac-128": (128, 10),
+    "mac-192": (128, 12),
+    "mac-256": (128, 14),
     "des": (64, 16),
     "3des": (64, 48),
     "chacha20": (512, 80),
@@ -47,7 +50,7 @@ class Units:
 
 
 def _kind(work: str) -> str:
-    return "aes" if work.startswith("aes-") else "des" if work == "3des" else work
+    return "des" if work == "3des" else work.partition("-")[0]
 
 
 def units_of(config: Any) -> dict[str, Units]:
@@ -55,8 +58,8 @@ def units_of(config: Any) -> dict[str, Units]:
     hashes = {"hmac-md5-96": "md5", "hmac-sha1-96": "sha1", "hmac-sha256-128": "sha256", "hmac-sha384-192": "sha512",
               "hmac-sha512-256": "sha512"}
     kinds = {hashes[name] for name in config.auth if name in hashes}
-    kinds |= {kind for kind, built in (("aes", config.has_aes), ("ghash", config.has_ghash), ("des", config.has_des),
-                                       ("chacha20", config.has_chacha)) if built}
+    built = {"aes": "has_aes", "mac": "has_cbc_mac", "ghash": "has_ghash", "des": "has_des", "chacha20": "has_chacha"}
+    kinds |= {kind for kind, name in built.items() if getattr(config, name, False)}
     return {kind: Units(config.lanes) for kind in sorted(kinds)}
 
 

@@ -80,7 +80,9 @@ class Suite:
         """An SA of the suite with keys from ``rng``."""
         cipher = ENCRS[self.encr] if self.encr is not None else None
         gmac = self.auth == "aes-gmac"
-        auth_size = self.bits // 8 if gmac else AUTHS[self.auth].icvs[0] if self.auth else 0
+        mac = AUTHS[self.auth] if self.auth else None
+        # HMAC takes any length, and up to the hash block it costs the same: the engine keeps midstates.
+        auth_size = self.bits // 8 if gmac else (mac.keys or mac.icvs)[0] if mac else 0
         op = Op(
             protocol=self.protocol,
             spi=spi,
@@ -88,9 +90,8 @@ class Suite:
             encr_key=rng.randbytes(self.bits // 8 or cipher.keys[0]) if cipher and cipher.keys else None,
             salt=rng.randbytes(4) if gmac else rng.randbytes(cipher.salt) if cipher else None,
             auth_alg=self.auth,
-            # Any length up to the hash block costs the same: the engine keeps midstates.
             auth_key=rng.randbytes(auth_size) if self.auth else None,
-            icv_len=AUTHS[self.auth].icvs[0] if self.auth else cipher.icvs[-1],
+            icv_len=mac.icvs[0] if mac else cipher.icvs[-1],
         )
         return Bundle(mode, (op,))
 
@@ -102,10 +103,11 @@ def suites_of(config: Any) -> list[Suite]:
     authentication algorithm; NULL and AH with each. AES comes with 128 and 256 bits.
     """
     macs = [name for name in config.auth if name != "aes-gmac"]
-    wide = [name for name in ("hmac-sha1-96", "hmac-sha256-128") if name in macs] or macs[:1]
+    first = sorted(macs, key=lambda name: not name.startswith("hmac"))[:1]
+    wide = [name for name in ("hmac-sha1-96", "hmac-sha256-128") if name in macs] or first
     found = []
     for encr in sorted(config.encr, key=lambda name: (name not in AEADS, not name.startswith("aes"), name)):
-        beside = [None] if encr in AEADS else {"aes-cbc": wide, "null": macs}.get(encr, wide[:1])
+        beside = [None] if encr in AEADS else {"aes-cbc": wide, "null": macs}.get(encr, first)
         sizes = (128, 256) if encr.startswith("aes-") else (0,)
         found += [Suite("esp", encr, auth, bits) for auth in beside for bits in sizes]
     for auth in config.auth:
@@ -190,8 +192,9 @@ def make_point(group: Group, size: int | str, packets: int, start: int = 0) -> I
 def work_of(frame: bytes, bundle: Bundle) -> Counter[str]:
     """Blocks that each kind of unit has to process for a frame; what key set-up did is not among them.
 
-    Kinds: ``aes-128``, ``aes-192``, ``aes-256``, ``ghash`` and ``poly1305`` (16 bytes), ``des`` and ``3des`` (8),
-    ``chacha20`` (64), ``md5``, ``sha1``, ``sha256`` (64), ``sha512`` (128).
+    Kinds: ``aes-128``, ``aes-192``, ``aes-256``, the same with ``mac-`` for the AES that only authenticates, ``ghash``
+    and ``poly1305`` (16 bytes each), ``des`` and ``3des`` (8), ``chacha20``, ``md5``, ``sha1``, ``sha256`` (64),
+    ``sha512`` (128).
     """
     (level,) = walk(frame, [bundle]).levels
     work: Counter[str] = Counter()
@@ -212,6 +215,9 @@ def _esp_work(op: Op, level: Level, work: Counter[str]) -> None:
         work.update({aes: blocks + 1, "ghash": blocks + 2})
     elif encr == "aes-gmac":
         work.update({aes: 1, "ghash": -(-(level.icv - level.esp) // 16) + 1})
+    elif encr == "aes-ccm":
+        # B0 and one block of additional data come ahead of the payload; the tag takes a key stream block.
+        work.update({aes: blocks + 1, aes.replace("aes", "mac"): blocks + 2})
     elif encr == "chacha20-poly1305":
         work.update({"chacha20": -(-body // 64) + 1, "poly1305": blocks + 2})
     elif encr == "aes-ctr":
@@ -230,6 +236,9 @@ def _auth_work(op: Op, length: int, work: Counter[str]) -> None:
         work.update({f"aes-{8 * len(op.auth_key)}": 1, "ghash": -(-length // 16) + 1})
         return
     assert op.auth_alg is not None
+    if op.auth_alg in ("aes-xcbc-96", "aes-cmac-96"):
+        work["mac-128"] += -(-length // 16)
+        return
     name = {"sha384": "sha512"}.get(op.auth_alg.split("-")[1], op.auth_alg.split("-")[1])
     block, ending = (128, 17) if name == "sha512" else (64, 9)
     # Both key blocks are in the midstates; the outer hash is the inner digest and its padding, one block.

@@ -115,10 +115,15 @@ def test_the_imix_is_whole_dozens():
     ("3des-cbc+hmac-md5-96", 128, {"3des": 9, "md5": 3}),
     ("chacha20-poly1305", 594, {"chacha20": 10, "poly1305": 35}),
     ("ah+hmac-sha1-96", 256, {"sha1": 5}),
+    ("aes-256-ccm", 512, {"aes-256": 29, "mac-256": 30}),
+    ("ah+aes-cmac-96", 256, {"mac-128": 16}),
     ("ah+aes-192-gmac", 256, {"aes-192": 1, "ghash": 17}),
 ])
 def test_work_is_counted(name, size, expected):
-    group = Group.make(PRESETS["full"], Suite.from_name(name), "transport", 1, 1)
+    suite = Suite.from_name(name)
+    if suite.missing(PRESETS["full"]):
+        pytest.skip("not built")
+    group = Group.make(PRESETS["full"], suite, "transport", 1, 1)
     frame = group.frame(0, group.payload_for(size), size)
     assert work_of(frame, group.bundles[0]) == expected
 
