@@ -36,7 +36,7 @@ def run_mix(config, packets, seed, *, sim="verilator", report=None, limit=None, 
     if sim not in SIMS:
         raise InputError(f"--sim must be one of {', '.join(SIMS)}, not {sim!r}")
     if sim == "model":
-        return drive(_on_model(ModelLink.from_config(config, _lacking(config)), config, packets, seed, options))
+        return drive(_on_model(ModelLink.from_config(config), config, packets, seed, options))
     model = runner.build_engine(config, sim)
     with tempfile.TemporaryDirectory(prefix="mix-") as name:
         directory = Path(name)
@@ -51,10 +51,6 @@ def run_mix(config, packets, seed, *, sim="verilator", report=None, limit=None, 
                 raise Mismatch(found["text"], found["line"]) from None
             raise
         return json.loads((directory / "summary.json").read_text())
-
-
-def _lacking(config):
-    return () if config.checksum else ("csum_ip", "csum_l4")
 
 
 async def _on_model(link, config, packets, seed, options):

@@ -130,10 +130,11 @@ def run(
 
 
 def _run_model(config, bundles, packets, progress):
+    outcomes = []
+
     async def body():
         miniport = Miniport(ModelLink.from_config(config))
         await miniport.initialize()
-        outcomes = []
         async for outcome in play(miniport, bundles, packets):
             outcomes.append(outcome)
             if progress is not None:
@@ -143,7 +144,9 @@ def _run_model(config, bundles, packets, progress):
     try:
         return drive(body())
     except ProtocolError as error:
-        raise RunError(f"the golden model broke the engine's protocol: {error}") from None
+        failure = RunError(f"the golden model broke the engine's protocol: {error}")
+        failure.outcomes = outcomes
+        raise failure from None
 
 
 def _run_rtl(config, bundles, packets, sim, trace, traceable, progress, seed):

@@ -65,11 +65,14 @@ def ah_op(rng, auth, **fields):
 
 def _sequence_fields(rng):
     esn = rng.random() < 0.4
+    iv = rng.choice(["frame", "generate"])
+    first = rng.choice([0, 1, 1 << 32, rng.getrandbits(64) >> 1])
     return {
-        "iv": rng.choice(["frame", "generate"]),
+        "iv": iv,
         "esn": esn,
         "esn_high": rng.choice([None, 0, 1, 0xFFFFFFFF, rng.getrandbits(32)]) if esn else None,
-        "iv_init": rng.choice([0, 1, 1 << 32, rng.getrandbits(64) >> 1]),
+        # The IVs that the host puts into frames begin low.
+        "iv_init": first if iv == "generate" else 0,
     }
 
 

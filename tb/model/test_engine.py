@@ -2,6 +2,7 @@
 """What stands around the walk: the order of the engine's own checks, handles, generated IVs, missing features."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
@@ -14,7 +15,7 @@ from nicsec_sim.hoststack import Framing, Tunnel
 from nicsec_sim.model.algorithm import ENCRS
 from nicsec_sim.model.engine import FEATURES, Engine, Unsupported
 from nicsec_sim.model.parse import walk
-from nicsec_sim.model.sa import Bundle
+from nicsec_sim.model.sa import Bundle, Limits
 from nicsec_sim.model.status import Status
 from nicsec_sim.model.verify import verify
 
@@ -39,8 +40,8 @@ def test_order_of_the_engines_checks():
     bundle = gcm(rng, iv="generate", iv_init=2**64 - 1)
     frame = hoststack.frame(packet(rng, 4, 30), bundle)
     broken = frame[:12] + b"\x08\x06" + frame[14:]
-    lines = ["too_long", "input_error", "malformed", "unsupported", "disabled", "bad_handle", "iv_exhausted",
-             "invalid_protocol"]
+    lines = ["too_long", "input_error", "malformed", "unsupported", "disabled", "bad_handle", "lifetime_expired",
+             "iv_exhausted", "invalid_protocol"]
     for first, second in itertools.combinations_with_replacement(lines, 2):
         asked = {first, second}
         engine = Engine(
@@ -49,7 +50,11 @@ def test_order_of_the_engines_checks():
         sa1, sa2 = engine.add_sa(bundle), engine.add_sa(gcm(rng, "tunnel"))
         if "iv_exhausted" in asked:
             assert Engine().process(frame, sa1).status is Status.SUCCESS
-        handles = [sa1, sa2] if "bad_handle" in asked else [sa1]
+        if "lifetime_expired" in asked:
+            # The second SA has expired, so that the first may be looked up.
+            engine.update_sa(sa2, limits=Limits(hard_packets=1))
+            assert Engine().process(frame, sa2).status is Status.SPI_MISMATCH
+        handles = [sa1, sa2] if {"bad_handle", "lifetime_expired"} & asked else [sa1]
         if "bad_handle" in asked:
             engine.delete_sa(sa2)
         result = engine.process(
@@ -126,14 +131,16 @@ def test_a_failed_packet_uses_up_its_ivs():
     assert values == {(1, "esp"): 2, (1, "ah"): 51, (2, "esp"): 901}
 
 
-def test_frame_ivs_move_no_counter():
+def test_what_has_no_nonce_moves_no_counter():
+    """CBC may repeat an IV, and an algorithm without IVs has no counter, whatever the SA says."""
     rng = rng_for(5)
-    bundle = gcm(rng, iv="frame", iv_init=2**64 - 1)
-    frame = hoststack.frame(packet(rng, 4, 30), bundle)
     engine = Engine()
-    sa = engine.add_sa(bundle)
-    assert all(engine.process(frame, sa).status is Status.SUCCESS for _ in range(3))
-    # So do algorithms without IV, whatever the SA says.
+    for encr in ("aes-cbc", "des-cbc", "3des-cbc"):
+        bundle = Bundle("transport", (esp_op(rng, encr, "hmac-sha1-96", iv="frame", iv_init=2**64 - 1),))
+        frame = hoststack.frame(packet(rng, 4, 30), bundle)
+        sa = engine.add_sa(bundle)
+        assert all(engine.process(frame, sa).status is Status.SUCCESS for _ in range(3))
+        assert sa.counters == [2**64 - 1]
     bundle = Bundle("transport", (esp_op(rng, "null", "hmac-sha1-96", iv="generate", iv_init=2**64 - 1),))
     frame = hoststack.frame(packet(rng, 4, 30), bundle)
     sa = engine.add_sa(bundle)
@@ -187,6 +194,8 @@ def test_missing_features(feature):
     refused = 0
     for _ in range(150):
         case = random_case(rng)
+        if feature == "lifetime" and rng.random() < 0.5:
+            case = replace(case, sa1=replace(case.sa1, limits=Limits(soft_packets=1)))
         bundles = [bundle for bundle in (case.sa1, case.sa2) if bundle]
         ops = [op for bundle in bundles for op in bundle.ops]
         versions = {level.ip.version for level in walk(case.frame, bundles[::-1]).levels}
@@ -200,6 +209,7 @@ def test_missing_features(feature):
             "esn": any(op.esn for op in ops),
             "iv_generate": any(op.iv_len and op.iv == "generate" for op in ops),
             "iv_frame": any(op.iv_len and op.iv == "frame" for op in ops),
+            "lifetime": any(bundle.limits for bundle in bundles),
         }
         engine = Engine(unsupported=[feature])
         try:

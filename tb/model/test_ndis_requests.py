@@ -143,17 +143,48 @@ def test_v2_update_moves_the_high_half():
     drive(body())
 
 
-def test_update_of_one_of_two_operations_fails_closed():
+def test_update_of_one_of_two_operations():
+    """Each has its own high half in the engine, so a packet between two updates goes with one of each."""
     bundle = Bundle("transport", (*gcm(5, esn=True, esn_high=1).ops, *ah(6, esn=True, esn_high=1).ops))
     data = frame(INNER, bundle)
+
+    def with_highs(esp, ah_):
+        ops = (replace(bundle.ops[0], esn_high=esp), replace(bundle.ops[1], esn_high=ah_))
+        return Bundle("transport", ops)
 
     async def body():
         miniport = await started()
         handle = await miniport.add_sa(bundle)
-        miniport.update_sa(handle, "esp", 5, 2)
-        assert (await send(miniport, [data], (handle, 0))).Status is NdisStatus.FAILURE
-        miniport.update_sa(handle, "ah", 6, 2)
-        nbl = await send(miniport, [data], (handle, 0))
-        assert nbl.NetBuffers[0].result.frame == golden(bundle, data, esn_high1=2).frame
+        for n, (change, highs) in enumerate(((None, (1, 1)), (("esp", 5, 2), (2, 1)), (("ah", 6, 3), (2, 3)))):
+            if change is not None:
+                await miniport.update_sa(handle, *change)
+            now = with_highs(*highs)
+            now = Bundle("transport", (replace(now.ops[0], iv_init=1 + n), now.ops[1]))
+            nbl = await send(miniport, [data], (handle, 0))
+            assert nbl.NetBuffers[0].result.frame == golden(now, data).frame
+
+    drive(body())
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+def test_v2_update_is_refused(bits):
+    """INVALID_PARAMETER for an SA that is not there, and for an op that is not there or has no ESN."""
+    bundle = Bundle("transport", (*gcm(5, esn=True).ops, *ah(6).ops))
+    update = Oid.TCP_TASK_IPSEC_OFFLOAD_V2_UPDATE_SA
+
+    async def body():
+        miniport = Miniport(ModelLink(), bits=bits)
+        await miniport.initialize()
+        gone, handle = [await miniport.add_sa(bundle) for _ in range(2)]
+        await miniport.delete_sa(gone)
+        for target, operation, spi, text in (
+            (gone, 2, 5, "no SA under handle"), (0, 2, 5, "no SA under handle"), (handle, 1, 6, "no ah with SPI 0x6"),
+            (handle, 2, 6, "no esp with SPI 0x6"), (handle, 3, 5, "no operation 3"),
+        ):
+            status = await miniport.oid_request(update, v2.UpdateSa(target, operation, spi, 9).pack(bits))
+            assert status is NdisStatus.INVALID_PARAMETER
+            assert text in miniport.refusal
+        assert await miniport.oid_request(update, v2.UpdateSa(handle, 2, 5, 9).pack(bits)) is NdisStatus.SUCCESS
+        assert miniport.link.slots[handle & 0xFFFF].highs == [9, 0]
 
     drive(body())

@@ -7,7 +7,7 @@ import re
 import pytest
 from model.cases import random_bundle, rng_for
 from nicsec_sim.model.algorithm import AUTHS, ENCRS
-from nicsec_sim.model.sa import Bundle, Op
+from nicsec_sim.model.sa import Bundle, Limits, Op
 
 GCM = {
     "protocol": "esp", "spi": 5, "encr_alg": "aes-gcm", "encr_key": "00" * 16, "salt": "01020304", "auth_alg": None,
@@ -161,12 +161,38 @@ def test_bundle_fields():
         bundle(GCM, mode="both")
     with pytest.raises(ValueError, match=r"^mode is missing$"):
         Bundle.from_json({"ops": [GCM]})
-    with pytest.raises(ValueError, match=r"^'key' is no field of a bundle; there are mode, ops$"):
+    with pytest.raises(ValueError, match=r"^'key' is no field of a bundle; there are mode, ops, hard_bytes, "):
         Bundle.from_json({"mode": "tunnel", "ops": [GCM], "key": 1})
     with pytest.raises(ValueError, match=r"^bundle must be an object, not 5$"):
         Bundle.from_json(5)
     with pytest.raises(ValueError, match=r"^ops must be a list, not 5$"):
         Bundle.from_json({"mode": "tunnel", "ops": 5})
+
+
+def test_limits():
+    values = {"mode": "tunnel", "ops": [GCM], "soft_packets": 3, "hard_bytes": 2**48 - 1}
+    made = Bundle.from_json(values)
+    assert made.limits == Limits(soft_packets=3, hard_bytes=2**48 - 1)
+    assert {name: value for name, value in made.to_json().items() if name != "ops"} == {
+        name: value for name, value in values.items() if name != "ops"
+    }
+    assert Bundle.from_json(made.to_json()) == made
+    assert not Limits()
+    for name, value in (("soft_bytes", 2**48), ("hard_packets", -1), ("soft_packets", True), ("hard_bytes", "9")):
+        with pytest.raises(ValueError, match=rf"^{name} must be an integer from 0 to {2**48 - 1}, not {value!r}$"):
+            Bundle.from_json({"mode": "tunnel", "ops": [GCM], name: value})
+    assert [Limits(hard_packets=5).expired(n, 99) for n in (4, 5, 6)] == [False, True, True]
+    assert [Limits(hard_bytes=5).expired(99, n) for n in (4, 5, 6)] == [False, True, True]
+
+
+def test_where_iv_counters_start():
+    assert [Bundle.from_json({"mode": "tunnel", "ops": [{**GCM, "iv": iv}]}).ops[0].iv_init
+            for iv in ("generate", "frame")] == [1, 0]
+    # Only what is not the default is written.
+    for iv, first, written in (("generate", 1, False), ("generate", 0, True), ("frame", 0, False), ("frame", 1, True)):
+        op = bundle({**GCM, "iv": iv, "iv_init": first}).ops[0]
+        assert ("iv_init" in op.to_json()) == written
+        assert Op.from_json(op.to_json()) == op
 
 
 def test_no_secret_in_text():

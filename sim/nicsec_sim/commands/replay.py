@@ -12,11 +12,15 @@ import typer
 from ..cases import BadLine, Case, missing_algorithm, read_lines, result_line
 from ..errors import InputError, RunError
 from ..model.status import Status
+from ..ndis.player import REFUSALS
+from ..ndis.registers import SaResult
 from ..options import ConfigOption, PresetOption, config_from_flags
 from ..session import SIMS, Session, run
 from . import err, out, progress
 
 __all__ = ["play_cases", "replay"]
+
+_INVALID = "the engine refused an SA of the case as invalid, which the driver's checks should have done"
 
 
 def play_cases(items: Sequence[Case | BadLine], config: Any, sim: str, report=None) -> tuple[list[str], Session | None]:
@@ -47,7 +51,9 @@ def play_cases(items: Sequence[Case | BadLine], config: Any, sim: str, report=No
     for item in items:
         if isinstance(item, BadLine):
             lines.append(result_line(item.id, "error", error=item.error))
-        elif (outcome := results.get(item.number)) is not None:
+        elif (outcome := results.get(item.number)) is not None and outcome.status == REFUSALS[SaResult.INVALID]:
+            lines.append(result_line(item.id, "error", error=f"line {item.number}: {_INVALID}"))
+        elif outcome is not None:
             frame = None if outcome.frame is None else item.unwrap(outcome.frame)
             lines.append(result_line(item.id, outcome.status, frame, outcome.cycles))
         elif missing_algorithm(item, config.encr, config.auth) is not None:
@@ -91,9 +97,11 @@ def replay(
         except RunError as error:
             file.writelines(getattr(error, "lines", []))
             raise
-    for item in bad:
-        err.print(f"{cases}: {item.error}", style="red", markup=False, highlight=False, soft_wrap=True)
-    counts = Counter(json.loads(line)["status"] for line in lines)
+    results = [json.loads(line) for line in lines]
+    wrong = [one["error"] for one in results if one["status"] == "error"]
+    for text in wrong:
+        err.print(f"{cases}: {text}", style="red", markup=False, highlight=False, soft_wrap=True)
+    counts = Counter(one["status"] for one in results)
     summary = {
         "cases": len(items),
         "statuses": dict(counts),
@@ -107,5 +115,5 @@ def replay(
     else:
         told = ", ".join(f"{count} {status}" for status, count in counts.most_common()) or "none"
         out.print(f"{len(items)} cases on {sim}: {told}; results in {output}", markup=False, soft_wrap=True)
-    if bad:
+    if wrong:
         raise typer.Exit(1)

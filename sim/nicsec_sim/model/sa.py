@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Security associations as the replay contract writes them: bundles of one or two operations."""
+"""Security associations as the replay contract writes them: bundles of one or two operations, and their lifetimes."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 
 from .algorithm import AUTHS, ENCRS
 
-__all__ = ["Bundle", "Op"]
+__all__ = ["Bundle", "Limits", "Op"]
 
 
 def _either(values: tuple[Any, ...]) -> str:
@@ -62,7 +62,7 @@ class Op:
     udp_encap : bool
         ESP behind a UDP header (RFC 3948).
     iv_init : int
-        First value of the generated IV's counter.
+        First value of the generated IV's counter (1 when not given), or the lowest IV that is taken from a frame (0).
     """
 
     protocol: str
@@ -77,7 +77,7 @@ class Op:
     esn: bool = False
     esn_high: int | None = None
     udp_encap: bool = False
-    iv_init: int = 1
+    iv_init: int | None = None
 
     def __post_init__(self) -> None:
         _choice("protocol", self.protocol, ("esp", "ah"))
@@ -95,6 +95,8 @@ class Op:
                 raise ValueError(f"{name} must be true or false, not {getattr(self, name)!r}")
         if self.esn_high is not None:
             _integer("esn_high", self.esn_high, 0, 0xFFFFFFFF)
+        if self.iv_init is None:
+            object.__setattr__(self, "iv_init", self._first_iv)
         _integer("iv_init", self.iv_init, 0, 2**64 - 1)
         _integer("icv_len", self.icv_len, 0, 32)
         self._normalize()
@@ -199,6 +201,15 @@ class Op:
         """Whether the op takes a value of an IV counter for each packet."""
         return self.iv == "generate" and self.iv_len > 0
 
+    @property
+    def judges_iv(self) -> bool:
+        """Whether the IV is the frame's and the algorithm breaks when it comes twice: counter modes."""
+        return self.iv == "frame" and self.iv_len > 0 and self.salt is not None
+
+    @property
+    def _first_iv(self) -> int:
+        return 1 if self.iv == "generate" else 0
+
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Op":
         """An op from plain values with secrets in hex; raises ``ValueError`` that names the field."""
@@ -227,9 +238,33 @@ class Op:
         for name in ("encr_key", "salt", "auth_key"):
             if result[name] is not None:
                 result[name] = result[name].hex()
-        if self.iv_init == 1:
+        if self.iv_init == self._first_iv:
             del result["iv_init"]
         return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Lifetime of an SA: packets and bytes at which it is told of (soft) and at which it ends (hard); 0 is none."""
+
+    soft_packets: int = 0
+    hard_packets: int = 0
+    soft_bytes: int = 0
+    hard_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            _integer(name, value, 0, 2**48 - 1)
+
+    def __bool__(self) -> bool:
+        return any(vars(self).values())
+
+    def expired(self, packets: int, octets: int) -> bool:
+        """Whether a hard limit is reached."""
+        return 0 < self.hard_packets <= packets or 0 < self.hard_bytes <= octets
+
+
+_NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
@@ -238,6 +273,7 @@ class Bundle:
 
     mode: str
     ops: tuple[Op, ...]
+    limits: Limits = _NO_LIMITS
 
     def __post_init__(self) -> None:
         _choice("mode", self.mode, ("transport", "tunnel"))
@@ -270,9 +306,10 @@ class Bundle:
         """A bundle from plain values; raises ``ValueError`` that names the field, its value and what is allowed."""
         if not isinstance(values, Mapping):
             raise ValueError(f"bundle must be an object, not {values!r}")
+        limits = {item.name for item in dataclasses.fields(Limits)}
         for name in values:
-            if name not in ("mode", "ops"):
-                raise ValueError(f"{name!r} is no field of a bundle; there are mode, ops")
+            if name not in ("mode", "ops", *limits):
+                raise ValueError(f"{name!r} is no field of a bundle; there are mode, ops, {', '.join(sorted(limits))}")
         for name in ("mode", "ops"):
             if name not in values:
                 raise ValueError(f"{name} is missing")
@@ -284,8 +321,10 @@ class Bundle:
                 ops.append(Op.from_json(item))
             except ValueError as error:
                 raise ValueError(f"ops[{n}]: {error}") from None
-        return cls(values["mode"], tuple(ops))
+        given = {name: values[name] for name in limits if values.get(name) is not None}
+        return cls(values["mode"], tuple(ops), Limits(**given))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values that ``from_json`` takes."""
-        return {"mode": self.mode, "ops": [op.to_json() for op in self.ops]}
+        """Plain values that ``from_json`` takes; limits only where there are any."""
+        limits = {name: value for name, value in vars(self.limits).items() if value}
+        return {"mode": self.mode, "ops": [op.to_json() for op in self.ops]} | limits

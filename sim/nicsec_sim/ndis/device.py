@@ -1,13 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The engine's registers, as a driver handles them: start-up, SA commands, counters."""
+"""The engine's registers, as a driver handles them: start-up, SA commands, counters, events."""
 
-from ..model.sa import Bundle
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..model.sa import Bundle, Limits
 from ..model.status import Status
 from .caps import Capabilities
 from .link import Link, ProtocolError
-from .registers import COUNTER_NAMES, IDENTITY, Reg, SaCommand, SaResult, window_writes
+from .registers import (
+    COUNTER_NAMES,
+    EVENTS_LOST,
+    IDENTITY,
+    EventKind,
+    Feature,
+    Irq,
+    Reg,
+    SaCommand,
+    SaResult,
+    update_writes,
+    window_writes,
+)
 
-__all__ = ["Device", "SaError"]
+__all__ = ["Device", "SaCounts", "SaError", "SaEvent"]
 
 _BUSY = 1 << 31
 _ENABLE = 1
@@ -25,6 +40,27 @@ class SaError(Exception):
     def __init__(self, result: SaResult):
         super().__init__(f"SA command refused: {result.name.lower()}")
         self.result = result
+
+
+@dataclass(frozen=True)
+class SaCounts:
+    """Packets and bytes that an SA was looked up for, and how many of the packets were refused."""
+
+    packets: int = 0
+    bytes: int = 0
+    errors: int = 0
+
+    def __add__(self, other: "SaCounts") -> "SaCounts":
+        return SaCounts(self.packets + other.packets, self.bytes + other.bytes, self.errors + other.errors)
+
+
+@dataclass(frozen=True)
+class SaEvent:
+    """Limits that the SA behind ``handle`` has reached; ``lost`` says that the engine had no room for later events."""
+
+    handle: int
+    kinds: EventKind
+    lost: bool = False
 
 
 class Device:
@@ -53,6 +89,8 @@ class Device:
         await write(Reg.SA_HANDLE, 0)
         if (result := await self._command(SaCommand.DELETE)) is not SaResult.BAD_HANDLE:
             raise ProtocolError(f"deleting handle 0 must be refused with bad_handle, not {result.name.lower()}")
+        if Feature.LIFETIME in capabilities.features:
+            await write(Reg.IRQ_MASK, Irq.SA_EVENT)
         return capabilities
 
     async def enable(self, on: bool = True) -> None:
@@ -69,6 +107,10 @@ class Device:
         for status in Status:
             result[status.text] = await read(Reg.STATUS_COUNTERS + 4 * status)
         return result
+
+    async def completions(self) -> int:
+        """How many packets were completed, modulo 2^32."""
+        return sum([await self.link.read(Reg.STATUS_COUNTERS + 4 * status) for status in Status]) % 2**32
 
     async def _command(self, command: SaCommand) -> SaResult:
         await self.link.write(Reg.SA_COMMAND, command)
@@ -92,3 +134,35 @@ class Device:
         await self.link.write(Reg.SA_HANDLE, handle)
         if (result := await self._command(SaCommand.DELETE)) is not SaResult.OK:
             raise SaError(result)
+
+    async def update(self, handle: int, highs: Sequence[int | None] = (), limits: Limits | None = None) -> None:
+        """Replace the high halves of the ops' sequence numbers, where given, and the limits; raises ``SaError``.
+
+        Packets sent after this see the new values; those sent before may see either.
+        """
+        for offset, word in update_writes(highs, limits):
+            await self.link.write(offset, word)
+        await self.link.write(Reg.SA_HANDLE, handle)
+        if (result := await self._command(SaCommand.UPDATE)) is not SaResult.OK:
+            raise SaError(result)
+
+    async def query(self, handle: int) -> SaCounts:
+        """What the SA has counted; raises ``SaError``."""
+        read = self.link.read
+        await self.link.write(Reg.SA_HANDLE, handle)
+        if (result := await self._command(SaCommand.QUERY)) is not SaResult.OK:
+            raise SaError(result)
+        packets = await read(Reg.SA_PACKETS) | await read(Reg.SA_PACKETS + 4) << 32
+        octets = await read(Reg.SA_BYTES) | await read(Reg.SA_BYTES + 4) << 32
+        return SaCounts(packets, octets, await read(Reg.SA_ERRORS))
+
+    async def events(self) -> list[SaEvent]:
+        """Acknowledge the SA event interrupt and take every event off, oldest first."""
+        # Acknowledged first: an event that comes while others are read raises the bit again.
+        await self.link.write(Reg.IRQ_STATUS, Irq.SA_EVENT)
+        found = []
+        while handle := await self.link.read(Reg.SA_EVENT):
+            kind = await self.link.read(Reg.SA_EVENT_KIND)
+            await self.link.write(Reg.SA_EVENT_KIND, 0)
+            found.append(SaEvent(handle, EventKind(kind & 0xF), bool(kind & EVENTS_LOST)))
+        return found

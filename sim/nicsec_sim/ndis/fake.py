@@ -12,17 +12,20 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from ..model.engine import FEATURES, Engine, SecurityAssociation, Unsupported
-from ..model.sa import Bundle, Op
+from ..model.sa import Bundle, Limits, Op
 from ..model.status import Status
 from .link import ProtocolError
 from .registers import (
     AUTH_IDS,
     COUNTER_NAMES,
     ENCR_IDS,
+    EVENTS_LOST,
     IDENTITY,
     Completion,
     Descriptor,
+    EventKind,
     Feature,
+    Irq,
     Reg,
     SaCommand,
     SaResult,
@@ -80,6 +83,22 @@ def _decode_op(window: dict[int, int]) -> tuple[Op, bool]:
     return op, bool(tunnel)
 
 
+def _decode_limits(window: dict[int, int]) -> Limits:
+    """The limits in the first op's window; raises ``ValueError``."""
+    return Limits(**{
+        name: window.get(0xC0 + 8 * n, 0) | window.get(0xC4 + 8 * n, 0) << 32
+        for n, name in enumerate(("soft_packets", "hard_packets", "soft_bytes", "hard_bytes"))
+    })
+
+
+def lacking_features(config: Any) -> tuple[str, ...]:
+    """Members of ``model.engine.FEATURES`` that the build of a ``nicsec.config.Config`` lacks."""
+    lacking = () if config.auth else ("ah", "ah_esp")
+    if not config.checksum:
+        lacking += ("csum_ip", "csum_l4")
+    return lacking if getattr(config, "lifetimes", True) else (*lacking, "lifetime")
+
+
 class ModelLink:
     """A ``Link`` to the golden model.
 
@@ -91,9 +110,13 @@ class ModelLink:
         As in the build's configuration.
     lacking : collection of str
         Features that the build lacks (see ``model.engine.FEATURES``).
+    event_depth : int
+        Events held for the driver; later ones are lost.
     """
 
-    def __init__(self, *, encr=None, auth=None, max_frame=9600, sa_slots=256, config_hash=0, lacking=()):
+    def __init__(
+        self, *, encr=None, auth=None, max_frame=9600, sa_slots=256, config_hash=0, lacking=(), event_depth=16
+    ):
         self.engine = Engine(encr=encr, auth=auth, max_frame=max_frame, enabled=False, unsupported=lacking)
         self.config_hash = config_hash
         self.cycle = 0
@@ -102,13 +125,18 @@ class ModelLink:
         self.windows: tuple[dict[int, int], dict[int, int]] = ({}, {})
         self.handle = 0
         self.result = SaResult.OK
+        self.counts = (0, 0, 0)
+        self.events: deque[tuple[int, EventKind]] = deque()
+        self.event_depth = event_depth
+        self.events_lost = False
+        self.irq_status = self.irq_mask = Irq(0)
         self.counters = dict.fromkeys(COUNTER_NAMES, 0)
         self.status_counts = dict.fromkeys(Status, 0)
         self.completions: deque[bytes] = deque()
         self.frames: deque[bytes] = deque()
 
     @classmethod
-    def from_config(cls, config, lacking=()):
+    def from_config(cls, config):
         """The model of the build that a ``nicsec.config.Config`` describes."""
         return cls(
             encr=config.encr,
@@ -116,8 +144,12 @@ class ModelLink:
             max_frame=config.max_frame,
             sa_slots=config.sa_slots,
             config_hash=int(config.hash[:8], 16),
-            lacking=lacking,
+            lacking=lacking_features(config),
         )
+
+    @property
+    def irq(self) -> bool:
+        return bool(self.irq_status & self.irq_mask)
 
     async def start(self) -> None:
         """Nothing is to be reset."""
@@ -142,9 +174,16 @@ class ModelLink:
             Reg.SA_HANDLE: self.handle,
             Reg.SA_STATUS: self.result,
             Reg.SA_FREE: self.slots.count(None),
+            Reg.IRQ_STATUS: self.irq_status,
+            Reg.IRQ_MASK: self.irq_mask,
+            Reg.SA_EVENT: self.events[0][0] if self.events else 0,
+            Reg.SA_EVENT_KIND: (self.events[0][1] if self.events else 0) | EVENTS_LOST * self.events_lost,
+            Reg.SA_ERRORS: self.counts[2],
         }
+        for name, value in ((Reg.SA_PACKETS, self.counts[0]), (Reg.SA_BYTES, self.counts[1])):
+            fixed |= {name: value & _MASK, name + 4: value >> 32}
         if offset in fixed:
-            return int(fixed[Reg(offset)])
+            return int(fixed[offset])
         n = offset - Reg.COUNTERS >> 3
         if 0 <= n < len(COUNTER_NAMES):
             return self.counters[COUNTER_NAMES[n]] >> 8 * (offset & 4) & _MASK
@@ -158,8 +197,19 @@ class ModelLink:
             self.engine.enabled = bool(value & 1)
         elif offset == Reg.SA_HANDLE:
             self.handle = value
+        elif offset == Reg.IRQ_STATUS:
+            self.irq_status &= ~Irq(value & 7)
+        elif offset == Reg.IRQ_MASK:
+            self.irq_mask = Irq(value & 7)
+        elif offset == Reg.SA_EVENT_KIND:
+            self.events_lost = False
+            if self.events:
+                self.events.popleft()
         elif offset == Reg.SA_COMMAND:
-            self.result = {SaCommand.ADD: self._add, SaCommand.DELETE: self._delete}.get(value, self._invalid)()
+            commands = {SaCommand.ADD: self._add, SaCommand.DELETE: self._delete, SaCommand.UPDATE: self._update,
+                        SaCommand.QUERY: self._query}
+            self.result = commands.get(value, self._invalid)()
+            self.irq_status |= Irq.COMMAND_DONE
             for window in self.windows:
                 window.clear()
         elif Reg.SA_OP0 <= offset < Reg.COUNTERS:
@@ -173,7 +223,8 @@ class ModelLink:
             decoded = [_decode_op(window) for window in self.windows if window.get(0, 0) & 1]
             if not decoded or not self.windows[0].get(0, 0) & 1 or len({tunnel for _, tunnel in decoded}) != 1:
                 return SaResult.INVALID
-            bundle = Bundle("tunnel" if decoded[0][1] else "transport", tuple(op for op, _ in decoded))
+            mode = "tunnel" if decoded[0][1] else "transport"
+            bundle = Bundle(mode, tuple(op for op, _ in decoded), _decode_limits(self.windows[0]))
         except ValueError:
             return SaResult.INVALID
         try:
@@ -202,6 +253,40 @@ class ModelLink:
         self.slots[self.handle & 0xFFFF] = None
         return SaResult.OK
 
+    def _update(self) -> SaResult:
+        sa = self._find(self.handle)
+        if sa is None:
+            return SaResult.BAD_HANDLE
+        first = self.windows[0]
+        highs = [window.get(0xC, 0) if window.get(0, 0) & 1 else None for window in self.windows]
+        try:
+            self.engine.update_sa(sa, highs, _decode_limits(first) if first.get(0, 0) >> 31 else None)
+        except Unsupported:
+            return SaResult.UNSUPPORTED
+        except ValueError:
+            return SaResult.INVALID
+        return SaResult.OK
+
+    def _query(self) -> SaResult:
+        if not self.engine.supports("lifetime"):
+            return SaResult.UNSUPPORTED
+        sa = self._find(self.handle)
+        if sa is None:
+            return SaResult.BAD_HANDLE
+        self.counts = (sa.packets, sa.octets, sa.errors)
+        return SaResult.OK
+
+    def _raise_events(self) -> None:
+        """Queue what the model's SAs have to tell, under the handles that they have in the table."""
+        while self.engine.events:
+            event = self.engine.events.popleft()
+            slot = self.slots.index(event.sa)
+            if len(self.events) == self.event_depth:
+                self.events_lost = True
+            else:
+                self.events.append((slot | self.generations[slot] << 16, event.kinds))
+            self.irq_status |= Irq.SA_EVENT
+
     async def send(self, descriptor: bytes, frame: bytes, error: bool = False) -> None:
         fields = Descriptor.unpack(descriptor)
         sas = []
@@ -224,6 +309,7 @@ class ModelLink:
             lso=fields.lso,
             input_error=error,
         )
+        self._raise_events()
         self._count(frame, result, any(sa is not None for sa in sas) or fields.csum_ip or fields.csum_l4)
         self.completions.append(Completion(fields.cookie, len(frame), result.status).pack())
         if result.frame is not None:
@@ -233,6 +319,8 @@ class ModelLink:
         self.counters["packets_in"] += 1
         self.counters["bytes_in"] += len(frame)
         self.status_counts[result.status] += 1
+        if result.frame is None:
+            self.irq_status |= Irq.PACKET_DROPPED
         if result.frame is not None:
             self.counters["packets_out"] += 1
             self.counters["bytes_out"] += len(result.frame)

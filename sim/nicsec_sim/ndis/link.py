@@ -17,6 +17,10 @@ class Link(Protocol):
     def cycle(self) -> int:
         """Clock cycles since the start."""
 
+    @property
+    def irq(self) -> bool:
+        """Level of the interrupt line."""
+
     async def start(self) -> None:
         """Reset the engine and begin to move traffic."""
 

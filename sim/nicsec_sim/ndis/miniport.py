@@ -3,22 +3,26 @@
 
 import itertools
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..model.sa import Bundle
+from ..model.sa import Bundle, Limits
 from ..model.status import Status
 from . import requests
 from .caps import Capabilities
 from .checksum import checksum_fields
-from .device import Device, SaError
+from .device import Device, SaCounts, SaError, SaEvent
 from .link import Link, ProtocolError
 from .nbl import Info, NetBuffer, NetBufferList
-from .registers import Completion, Descriptor
+from .registers import Completion, Descriptor, Feature
+from .standing import Standing, frame_ivs, resumed
 from .status import NdisStatus, fold
 
 __all__ = ["Miniport", "PacketResult", "ProtocolError", "SaError"]
+
+_MAX_POLLS = 5_000
+_POLL_CYCLES = 64
 
 
 @dataclass(frozen=True)
@@ -47,15 +51,43 @@ class _Sa:
     device: int
     bundle: Bundle
     late_mode: bool = False
+    #: Packets sent, how many of them have not come back, and the number of the last among all packets.
     sent: int = 0
-    esn: dict[tuple[str, int], int] | None = None
+    pending: int = 0
+    last: int = 0
+    #: Counted before the SA was last added to the engine.
+    before: SaCounts = field(default_factory=SaCounts)
+    limits: Limits = field(init=False)
+    #: For each op: the next generated IV as of the last add, or the lowest that is taken from a frame.
+    counters: list[int] = field(init=False)
+    highs: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.limits = self.bundle.limits
+        self.counters = [op.iv_init or 0 for op in self.bundle.ops]
+        self.highs = [op.esn_high or 0 for op in self.bundle.ops]
+
+
+@dataclass
+class _Sent:
+    """A packet on its way; ``descriptor`` is None for one that the driver kept back. ``sas`` are innermost first."""
+
+    buffer: NetBuffer
+    descriptor: Descriptor | None = None
+    ticket: Any = None
+    frame: bytes = b""
+    sas: tuple[_Sa, ...] = ()
+
+    @property
+    def ivs(self) -> list[tuple[int, int, int]]:
+        return frame_ivs(self.frame, [sa.bundle for sa in self.sas])
 
 
 def _without_keys(bundle: Bundle) -> Bundle:
     def blank(op):
         return replace(op, **{n: bytes(len(v)) for n in ("encr_key", "salt", "auth_key") if (v := getattr(op, n))})
 
-    return Bundle(bundle.mode, tuple(blank(op) for op in bundle.ops))
+    return Bundle(bundle.mode, tuple(blank(op) for op in bundle.ops), bundle.limits)
 
 
 class Miniport:
@@ -74,9 +106,19 @@ class Miniport:
         Where the IVs of SAs added by OID come from: ``"generate"`` or ``"frame"``.
     auth_first : bool
         Order of the keys inside a version 1 request (see ``v1.AddSa.bundle``).
+    on_event : function, optional
+        Gets each ``SaEvent`` that ``service_interrupt`` finds, under the handle that the host knows.
     """
 
-    def __init__(self, link: Link, *, bits: int = 64, iv: str = "generate", auth_first: bool = False):
+    def __init__(
+        self,
+        link: Link,
+        *,
+        bits: int = 64,
+        iv: str = "generate",
+        auth_first: bool = False,
+        on_event: Callable[[SaEvent], None] | None = None,
+    ):
         if bits not in (32, 64):
             raise ValueError(f"bits must be 32 or 64, not {bits!r}")
         self.link = link
@@ -84,16 +126,20 @@ class Miniport:
         self.bits = bits
         self.iv = iv
         self.auth_first = auth_first
+        self.on_event = on_event
         self.capabilities: Capabilities | None = None
         self.refusal: str | None = None
         self._sas: dict[int, _Sa] = {}
         self._cookies = itertools.count(1)
         self._lists: deque[NetBufferList] = deque()
-        self._packets: deque[tuple[NetBuffer, Descriptor | None, Any]] = deque()
+        self._packets: deque[_Sent] = deque()
+        self._sent = 0
 
     async def initialize(self, enable: bool = True) -> Capabilities:
         """Start the engine, learn what it can do, and switch it on; raises ``ProtocolError``."""
         self.capabilities = await self.device.initialize()
+        # Packets are numbered on from what the engine has completed.
+        self._sent = await self.device.completions()
         await self.enable(enable)
         return self.capabilities
 
@@ -104,6 +150,16 @@ class Miniport:
     async def counters(self) -> dict[str, int]:
         """The engine's counters, and completions by status."""
         return await self.device.counters()
+
+    async def service_interrupt(self) -> list[SaEvent]:
+        """Take the SA events off the engine, give each to ``on_event``, and return them."""
+        handles = {sa.device: handle for handle, sa in self._sas.items()}
+        found = await self.device.events()
+        events = [replace(event, handle=handles.get(event.handle, event.handle)) for event in found]
+        if self.on_event is not None:
+            for event in events:
+                self.on_event(event)
+        return events
 
     async def halt(self) -> None:
         """Delete every SA and switch the engine off, as a driver's removal does; all sends must be complete."""
@@ -128,16 +184,74 @@ class Miniport:
         await self.device.delete(self._sas[handle].device if handle in self._sas else handle & 0xFFFFFFFF)
         self._sas.pop(handle, None)
 
-    def update_sa(self, handle: int, protocol: str, spi: int, esn_high: int) -> None:
-        """Set the high half of an op's sequence numbers for packets sent from now on; raises ``KeyError``.
+    def _sa(self, handle: int) -> _Sa:
+        if handle not in self._sas:
+            raise KeyError(f"no SA under handle {handle:#x}")
+        return self._sas[handle]
 
-        It travels in the descriptors, so packets already queued keep the old one.
+    async def update_sa(self, handle: int, protocol: str, spi: int, esn_high: int) -> None:
+        """Set the high half of an op's sequence numbers for packets sent from now on.
+
+        The engine keeps it; this returns when the SA's packets that were sent before are through, for they go with
+        the old one. Raises ``KeyError`` when there is no such op with ESN under ``handle``.
         """
-        sa = self._sas[handle]
-        highs = sa.esn or {(op.protocol, op.spi): op.esn_high or 0 for op in sa.bundle.ops if op.esn}
-        if (protocol, spi) not in highs:
+        sa = self._sa(handle)
+        fits = [op.esn and (op.protocol, op.spi) == (protocol, spi) for op in sa.bundle.ops]
+        if not any(fits):
             raise KeyError(f"no {protocol} with SPI {spi:#x} and ESN under handle {handle:#x}")
-        sa.esn = highs | {(protocol, spi): esn_high}
+        await self._settle(sa)
+        await self.device.update(sa.device, [esn_high if fit else None for fit in fits])
+        sa.highs = [esn_high if fit else high for fit, high in zip(fits, sa.highs, strict=True)]
+
+    async def set_limits(self, handle: int, limits: Limits) -> None:
+        """Replace an SA's limits, which count from its first packet on; raises ``KeyError`` and ``SaError``."""
+        sa = self._sa(handle)
+        await self._settle(sa)
+        await self.device.update(sa.device, limits=self._remaining(sa, limits))
+        sa.limits = limits
+
+    @staticmethod
+    def _remaining(sa: _Sa, limits: Limits) -> Limits:
+        """``limits`` as the engine counts, which has not seen what was counted before the SA was last added."""
+        used = {"packets": sa.before.packets, "bytes": sa.before.bytes}
+        # 0 would be no limit; at 1 the next packet finds it reached.
+        return Limits(**{name: max(1, value - used[name.partition("_")[2]]) if value else 0
+                         for name, value in vars(limits).items()})
+
+    async def query_sa(self, handle: int) -> SaCounts:
+        """What the SA has counted, in this slot and in others before; raises ``KeyError`` and ``SaError``."""
+        sa = self._sa(handle)
+        return sa.before + await self.device.query(sa.device)
+
+    async def standing(self, handle: int) -> Standing:
+        """Where the SA stands once its packets are through; raises ``KeyError``.
+
+        An IV that a frame carries counts as used while its packet has not come back.
+        """
+        sa = self._sa(handle)
+        await self._settle(sa)
+        assert self.capabilities is not None
+        counts, taken = SaCounts(), sa.sent
+        if Feature.LIFETIME in self.capabilities.features:
+            counts = await self.device.query(sa.device)
+            taken = counts.packets
+        counters = [min(2**64, n + taken) if op.generates_iv else n
+                    for op, n in zip(sa.bundle.ops, sa.counters, strict=True)]
+        for sent in self._packets:
+            for k, n, iv in sent.ivs:
+                if sent.sas[k] is sa:
+                    counters[n] = max(counters[n], iv + 1)
+        return Standing(sa.before + counts, tuple(counters), tuple(sa.highs))
+
+    async def _settle(self, sa: _Sa) -> None:
+        """Wait until the engine has completed every packet of ``sa``, whether it was fetched or not."""
+        if not sa.pending:
+            return
+        for _ in range(_MAX_POLLS):
+            if (await self.device.completions() - sa.last) % 2**32 < 2**31:
+                return
+            await self.link.wait(_POLL_CYCLES)
+        raise ProtocolError(f"packet {sa.last} was not completed after {_MAX_POLLS} looks at the counters")
 
     async def oid_request(self, oid: int, buffer: bytearray) -> NdisStatus:
         """Serve a request to add, update or delete an SA; an add writes ``OffloadHandle`` into ``buffer``.
@@ -165,27 +279,25 @@ class Miniport:
         for n, handle in enumerate(handles, 1):
             if not handle:
                 continue
-            high = nbl.esn_high
             if (sa := self._sas.get(handle)) is not None:
                 if sa.late_mode and n == 2:
-                    await self._make_tunnel(sa)
-                if high is None and sa.esn is not None:
-                    if len(set(sa.esn.values())) > 1:
-                        # The epoch has been advanced for one of two operations only; a guess would be a bad ICV.
-                        return None
-                    high = next(iter(sa.esn.values()))
+                    await self._make_tunnel(sa, handle)
                 handle = sa.device
-            fields |= {f"sa{n}": handle, f"seq_high{n}": high}
+            fields |= {f"sa{n}": handle, f"seq_high{n}": nbl.esn_high}
         fields["lso"] = nbl.NetBufferListInfo[Info.TcpLargeSendNetBufferListInfo] is not None
         return fields
 
-    async def _make_tunnel(self, sa: _Sa) -> None:
-        await self.device.delete(sa.device)
+    async def _make_tunnel(self, sa: _Sa, handle: int) -> None:
         # A counter that started over would use a nonce twice.
-        ops = tuple(replace(op, iv_init=op.iv_init + sa.sent) if op.generates_iv else op for op in sa.bundle.ops)
-        sa.device = await self.device.add(Bundle("tunnel", ops))
-        sa.bundle = _without_keys(Bundle("tunnel", ops))
-        sa.late_mode = False
+        standing = await self.standing(handle)
+        bundle = resumed(Bundle("tunnel", sa.bundle.ops, sa.limits), standing)
+        if bundle is None:
+            # Whatever stopped it in the first slot goes on stopping it.
+            return
+        await self.device.delete(sa.device)
+        sa.device = await self.device.add(bundle)
+        sa.bundle = _without_keys(bundle)
+        sa.before, sa.counters, sa.sent, sa.late_mode = standing.counts, list(standing.counters), 0, False
 
     async def _send(self, nbl: NetBufferList, buffer: NetBuffer, fields: dict[str, Any] | None) -> None:
         status = Status.SUCCESS if fields is not None else Status.BAD_HANDLE
@@ -201,17 +313,20 @@ class Miniport:
             status = Status.TOO_LONG
         if status is not Status.SUCCESS or fields is None:
             buffer.result = PacketResult(status)
-            self._packets.append((buffer, None, None))
+            self._packets.append(_Sent(buffer))
             return
-        sas = [sa for handle in reversed(nbl.handles) if (sa := self._sas.get(handle)) is not None]
+        sas = tuple(sa for handle in nbl.handles if (sa := self._sas.get(handle)) is not None)
+        self._sent = (self._sent + 1) % 2**32
         for sa in sas:
             sa.sent += 1
+            sa.pending += 1
+            sa.last = self._sent
         info = nbl.NetBufferListInfo[Info.TcpIpChecksumNetBufferListInfo]
-        fields = fields | checksum_fields(info, frame, [sa.bundle for sa in sas]) | buffer.overrides
+        fields = fields | checksum_fields(info, frame, [sa.bundle for sa in reversed(sas)]) | buffer.overrides
         descriptor = Descriptor(**{"length": len(frame), "cookie": next(self._cookies)} | fields)
         buffer.result = None
-        sent = await self.link.send(descriptor.pack(), frame, buffer.error)
-        self._packets.append((buffer, descriptor, sent))
+        ticket = await self.link.send(descriptor.pack(), frame, buffer.error)
+        self._packets.append(_Sent(buffer, descriptor, ticket, frame, sas))
 
     @property
     def outstanding(self) -> int:
@@ -224,15 +339,27 @@ class Miniport:
             raise RuntimeError("no net buffer list is in flight")
         nbl = self._lists[0]
         for buffer in nbl:
-            owner, descriptor, sent = self._packets.popleft()
-            assert owner is buffer
-            if descriptor is not None:
-                buffer.result = await self._complete(descriptor, sent)
+            assert self._packets[0].buffer is buffer
+            if self._packets[0].descriptor is not None:
+                buffer.result = await self._complete(self._packets[0])
+            self._packets.popleft()
         self._lists.popleft()
         nbl.Status = fold(buffer.result.status for buffer in nbl)
         return nbl
 
-    async def _complete(self, descriptor: Descriptor, sent: Any) -> PacketResult:
+    async def _complete(self, sent: _Sent) -> PacketResult:
+        assert sent.descriptor is not None
+        result = await self._result(sent.descriptor, sent.ticket)
+        for sa in sent.sas:
+            sa.pending -= 1
+        if result.status in (Status.SUCCESS, Status.IV_REPEAT):
+            for k, n, iv in sent.ivs:
+                if iv < sent.sas[k].counters[n]:
+                    break
+                sent.sas[k].counters[n] = iv + 1
+        return result
+
+    async def _result(self, descriptor: Descriptor, ticket: Any) -> PacketResult:
         try:
             completion = Completion.unpack(await self.link.completion())
         except ValueError as error:
@@ -241,7 +368,7 @@ class Miniport:
             raise ProtocolError(f"completion of cookie {completion.cookie}, expected {descriptor.cookie}")
         # A link that notes when a completion came knows better than the clock: it may have waited since.
         completed = int(getattr(self.link, "completed", self.link.cycle))
-        accepted = None if (first := getattr(sent, "first", None)) is None else int(first)
+        accepted = None if (first := getattr(ticket, "first", None)) is None else int(first)
         if completion.status is not Status.SUCCESS:
             return PacketResult(completion.status, None, accepted, completed)
         frame, bad = await self.link.frame()

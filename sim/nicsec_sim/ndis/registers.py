@@ -4,10 +4,11 @@
 import enum
 import hashlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..model.sa import Bundle, Op
+from ..model.engine import EventKind
+from ..model.sa import Bundle, Limits, Op
 from ..model.status import Status
 
 __all__ = [
@@ -15,11 +16,15 @@ __all__ = [
     "ENCR_IDS",
     "Completion",
     "Descriptor",
+    "EventKind",
     "Feature",
+    "Irq",
     "Reg",
     "SaCommand",
     "SaResult",
+    "limit_words",
     "op_words",
+    "update_writes",
     "window_writes",
 ]
 
@@ -46,6 +51,11 @@ class Reg(enum.IntEnum):
     SA_HANDLE = 0x0084
     SA_STATUS = 0x0088
     SA_FREE = 0x008C
+    SA_EVENT = 0x0090
+    SA_EVENT_KIND = 0x0094
+    SA_PACKETS = 0x00A0
+    SA_BYTES = 0x00A8
+    SA_ERRORS = 0x00B0
     SA_OP0 = 0x0200
     SA_OP1 = 0x0300
     COUNTERS = 0x0400
@@ -55,6 +65,8 @@ class Reg(enum.IntEnum):
 class SaCommand(enum.IntEnum):
     ADD = 1
     DELETE = 2
+    UPDATE = 3
+    QUERY = 4
 
 
 class SaResult(enum.IntEnum):
@@ -63,6 +75,18 @@ class SaResult(enum.IntEnum):
     BAD_HANDLE = 2
     UNSUPPORTED = 3
     INVALID = 4
+
+
+class Irq(enum.IntFlag):
+    """Bits of IRQ_STATUS and IRQ_MASK."""
+
+    COMMAND_DONE = 1 << 0
+    PACKET_DROPPED = 1 << 1
+    SA_EVENT = 1 << 2
+
+
+#: SA_EVENT_KIND: events were lost.
+EVENTS_LOST = 1 << 31
 
 
 class Feature(enum.IntFlag):
@@ -81,6 +105,7 @@ class Feature(enum.IntFlag):
     IV_FRAME = 1 << 10
     CSUM_IP = 1 << 11
     CSUM_L4 = 1 << 12
+    LIFETIME = 1 << 13
 
 
 #: Counters of 64 bits behind ``Reg.COUNTERS``, in order.
@@ -119,6 +144,10 @@ _HASHES = {
 
 _ENCR_KEY = 0x20
 _AUTH_KEY = 0x40
+_SEQ_HIGH = 0x0C
+_LIMITS = 0xC0
+#: CONTROL of an update: the op is to be changed; the limits are (first op).
+_PRESENT, _REPLACE_LIMITS = 1, 1 << 31
 
 
 @dataclass(frozen=True)
@@ -210,11 +239,19 @@ def op_words(op: Op, tunnel: bool) -> dict[int, int]:
     control |= size << 6 | ENCR_IDS[op.encr_alg or "null"] << 8 | AUTH_IDS[op.auth_alg] << 12
     control |= op.icv_len // 4 << 16
     words = [control, op.spi, *_words(op.salt, 1), (op.esn_high or 0) if op.esn else 0]
-    words += [op.iv_init & 0xFFFFFFFF, op.iv_init >> 32] if op.generates_iv else [0, 0]
+    first = op.iv_init or 0
+    words += [first & 0xFFFFFFFF, first >> 32] if op.generates_iv or op.judges_iv else [0, 0]
     result = {4 * n: word for n, word in enumerate(words)}
     result |= {_ENCR_KEY + 4 * n: word for n, word in enumerate(_words(cipher_key, 8))}
     result |= {_AUTH_KEY + 4 * n: word for n, word in enumerate(_auth_words(op))}
     return result
+
+
+def limit_words(limits: Limits) -> dict[int, int]:
+    """Offsets in the first op's staging window and the words of ``limits``."""
+    values = (limits.soft_packets, limits.hard_packets, limits.soft_bytes, limits.hard_bytes)
+    words = [word for value in values for word in (value & 0xFFFFFFFF, value >> 32)]
+    return {_LIMITS + 4 * n: word for n, word in enumerate(words)}
 
 
 def window_writes(bundle: Bundle) -> Iterator[tuple[int, int]]:
@@ -223,3 +260,18 @@ def window_writes(bundle: Bundle) -> Iterator[tuple[int, int]]:
         for offset, word in op_words(op, bundle.tunnel).items():
             if word:
                 yield base + offset, word
+    for offset, word in limit_words(bundle.limits).items():
+        if word:
+            yield Reg.SA_OP0 + offset, word
+
+
+def update_writes(highs: Sequence[int | None], limits: Limits | None) -> Iterator[tuple[int, int]]:
+    """Register writes that stage an update: the high half of each op's sequence numbers, where one is given."""
+    words: dict[int, int] = {}
+    for base, high in zip((Reg.SA_OP0, Reg.SA_OP1), highs, strict=False):
+        if high is not None:
+            words |= {int(base): _PRESENT, base + _SEQ_HIGH: high}
+    if limits is not None:
+        words[Reg.SA_OP0] = words.get(Reg.SA_OP0, 0) | _REPLACE_LIMITS
+        words |= {Reg.SA_OP0 + offset: word for offset, word in limit_words(limits).items()}
+    yield from ((offset, word) for offset, word in words.items() if word)

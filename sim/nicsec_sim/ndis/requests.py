@@ -96,7 +96,7 @@ async def _update_v2(miniport: "Miniport", buffer: bytearray) -> None:
     request = v2.UpdateSa.unpack(buffer, miniport.bits)
     protocol = _PROTOCOLS.get(request.Operation, f"operation {request.Operation}")
     try:
-        miniport.update_sa(request.OffloadHandle, protocol, request.Spi, request.SequenceNumberHighOrder)
+        await miniport.update_sa(request.OffloadHandle, protocol, request.Spi, request.SequenceNumberHighOrder)
     except KeyError as error:
         text = f"UPDATE_SA of handle {request.OffloadHandle:#x}: {error.args[0]}"
         raise OidError(NdisStatus.INVALID_PARAMETER, text) from None
