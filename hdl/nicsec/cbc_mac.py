@@ -160,7 +160,7 @@ class CbcMac(wiring.Component):
             if self._has_ccm:
                 with m.State("ASSOCIATED"):
                     with m.If(self.nonce_valid):
-                        # Adata is set, M' is icv_len / 2 - 1 and L' is 3, for four bytes of length (RFC 4309 section 4).
+                        # Adata is set, M' is icv_len / 2 - 1, L' is 3 for four bytes of length (RFC 4309 section 4).
                         flags = Cat(C(3, 3), C(1, 1), (self.icv_words - 1)[:2], C(1, 2))
                         m.d.sync += [
                             chain.eq(Cat(C(0, 2), self.body_words, C(0, 14), self.nonce, self.salt[8:], flags)),

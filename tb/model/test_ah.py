@@ -154,6 +154,24 @@ def test_broken_ipv6_extension_headers(extension, status):
     assert protect(framed_ipv6((extension,))).status is status
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "status"),
+    [
+        (1, 1, Status.UNSUPPORTED),
+        (0, 1, Status.SUCCESS),
+        (1, 0, Status.SUCCESS),
+        (0, 0, Status.SUCCESS),
+        # The first one's own fault comes first.
+        (2, 1, Status.MALFORMED),
+        (1, 2, Status.UNSUPPORTED),
+    ],
+)
+def test_two_routing_headers(first, second, status):
+    """RFC 8200 section 4.1 has one at most: of two, one may have segments left."""
+    chain = ((43, f"0002 00 {first:02x} 00000000 {A}"), (43, f"0002 00 {second:02x} 00000000 {B}"))
+    assert protect(framed_ipv6(chain)).status is status
+
+
 def test_ipv6_options_behind_ah_are_as_sent():
     plain = ipv6("2001:db8::1", "2001:db8::2", 17, PAYLOAD, extensions=((60, bytes.fromhex("00003e0401020304")),))
     framed = encapsulate(plain, TRANSPORT, Framing(outside=False))

@@ -72,6 +72,14 @@ def good(rng):
         yield ipv6(rng, [(43, routing(rng))])
 
 
+def routed_twice(rng):
+    """Segments left in neither, either or both of two routing headers; broken at random as well."""
+    for first, second in ((0, 0), (0, 1), (1, 0), (1, 1), (1, 2), (2, 1)):
+        for kind in (0, 4):
+            bodies = [bytes([kind * n, left]) + rng.randbytes(20) for n, left in enumerate((first, second))]
+            yield ipv6(rng, [(43, bodies[0]), (60, tlvs(rng)), (43, bodies[1])])
+
+
 def damaged(rng):
     for _ in range(40):
         packet, header = rng.choice(list(good(rng)))
@@ -87,7 +95,7 @@ def damaged(rng):
         yield bytes(raw), header
 
 
-@pytest.mark.parametrize("make", [good, damaged])
+@pytest.mark.parametrize("make", [good, damaged, routed_twice])
 @pytest.mark.parametrize("seed", [5, 6])
 def test_headers_match_the_model(make, seed):
     print(f"seed {seed}")
@@ -158,5 +166,7 @@ def test_headers_match_the_model(make, seed):
             assert out.hex() == expected.hex(), packet.hex()
         if make is damaged:
             assert len(statuses) > 1
+        if make is routed_twice:
+            assert statuses == {Status.SUCCESS, Status.UNSUPPORTED, Status.MALFORMED}
 
     run(m, testbench, limit=200_000)

@@ -83,9 +83,14 @@ def _routing(headers: bytearray, at: int, length: int) -> None:
 def _ipv6(headers: bytearray, start: int, extensions: list[Extension]) -> None:
     headers[0:4] = bytes([0x60, 0, 0, 0])  # traffic class, flow label
     headers[7] = 0  # hop limit
+    routed = False
     for extension in extensions:
         at = extension.at - start
         if extension.protocol == _ROUTING:
+            # At most one in a datagram (RFC 8200 section 4.1); which destination a second one would begin with is
+            # nowhere said.
+            _need(not (routed and headers[at + 3]), Status.UNSUPPORTED)
+            routed = routed or headers[at + 3] != 0
             _routing(headers, at, extension.length)
         else:
             assert extension.protocol in (_HOP_BY_HOP, _DESTINATION)
@@ -96,7 +101,7 @@ def masked_headers(frame: bytes | bytearray, ip: IPHeader) -> bytes:
     """The bytes from ``ip.at`` to ``ip.next`` as AH hashes them.
 
     Raises ``Refused``: ``malformed`` for options that overrun their header or a broken source route,
-    ``unsupported`` for a routing header of unknown type with segments left.
+    ``unsupported`` for a routing header of unknown type with segments left, or a second one with segments left.
     """
     headers = bytearray(frame[ip.at : ip.next])
     if ip.version == 4:
