@@ -20,7 +20,8 @@ def _swap(value):
 
 
 class BeatsToWords(wiring.Component):
-    """Cuts beats into words, two bytes late. One word per cycle.
+    """Cuts beats into words, two bytes late. One word per cycle, also from frame to frame; the first comes three cycles
+    behind its beat.
 
     Members
     -------
@@ -35,58 +36,75 @@ class BeatsToWords(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         lanes = self._width // 8
+        words = lanes // 4
 
-        # `rest` holds what is left of a beat behind the two bytes that its predecessor left over,
-        # first byte on top; `count` is the number of bytes in it.
+        # A beat waits in `held` until the one ahead of it is cut.
+        held = Signal(self._width, reset_less=True)
+        held_last, held_error = Signal(), Signal()
+        held_size = Signal(2)
+        held_words = Signal(words + 1)
+        full = Signal()
+
+        # `rest` is what is left to cut, first byte on top, and `left` the number of words in it, in unary: a beat
+        # behind the two bytes that its predecessor left over makes as many words as it has itself, and a last one as
+        # many as there are beginnings of words in it.
         rest = Signal(self._width + 16, reset_less=True)
-        count = Signal(range(lanes + 3))
-        tail = Signal()
-        error = Signal()
-        started = Signal()
+        left = Signal(words + 1)
+        over = Signal(16)
+        size = Signal(2)
+        last, error = Signal(), Signal()
 
         word = Signal(FrameWord, reset_less=True)
         valid = Signal()
-        m.d.comb += [self.o.payload.eq(word), self.o.valid.eq(valid)]
-
-        ones = Signal(range(lanes + 1))
-        m.d.comb += ones.eq(sum(self.i.p.keep[n] for n in range(lanes)))
-
-        can_emit = Signal()
-        finish = Signal()
-        emit = Signal()
+        advance, refill = Signal(), Signal()
         m.d.comb += [
-            can_emit.eq(~valid | self.o.ready),
-            finish.eq(tail & (count <= 4)),
-            emit.eq((count >= 4) | (tail & (count != 0))),
-            # A beat is taken when no more than the two left-over bytes are held.
-            self.i.ready.eq(~tail & (count < 4)),
+            self.o.payload.eq(word),
+            self.o.valid.eq(valid),
+            self.i.ready.eq(~full),
+            advance.eq(~valid | self.o.ready),
+            refill.eq(full & (~left[0] | (advance & ~left[1]))),
         ]
-        with m.If(can_emit):
-            m.d.sync += valid.eq(emit)
-            with m.If(emit):
-                m.d.sync += [
-                    word.data.eq(rest[-32:]),
-                    word.size.eq(count),
-                    word.last.eq(finish),
-                    word.error.eq(error),
-                    rest.eq(rest << 32),
-                    count.eq(Mux(finish, 0, count - 4)),
-                ]
-                with m.If(finish):
-                    m.d.sync += [tail.eq(0), started.eq(0), error.eq(0)]
-        with m.If(self.i.valid & self.i.ready):
+
+        keep = self.i.p.keep
+        with m.If(~full):
             m.d.sync += [
-                rest.eq(Cat(_swap(self.i.p.data), Mux(started, rest[-16:], 0))),
-                count.eq(ones + 2),
-                tail.eq(self.i.p.last),
-                error.eq(error | self.i.p.error),
-                started.eq(1),
+                held.eq(_swap(self.i.p.data)),
+                held_last.eq(self.i.p.last),
+                held_error.eq(self.i.p.error),
+                held_words.eq(Cat(C(1, 1), keep[2::4])),
+                # The bytes of a last beat and the two ahead of them, modulo four.
+                held_size.eq(Cat(keep.xor(), ~keep[1::2].xor())),
+                full.eq(self.i.valid),
+            ]
+            with m.If(~self.i.p.last):
+                m.d.sync += held_words.eq((1 << words) - 1)
+
+        with m.If(advance):
+            m.d.sync += [
+                valid.eq(left[0]),
+                word.data.eq(rest[-32:]),
+                word.size.eq(size),
+                word.last.eq(last & ~left[1]),
+                word.error.eq(error),
+                left.eq(left >> 1),
+                rest.eq(rest << 32),
+            ]
+        with m.If(refill):
+            m.d.sync += [
+                full.eq(0),
+                rest.eq(Cat(held, over)),
+                left.eq(held_words),
+                size.eq(held_size),
+                last.eq(held_last),
+                error.eq((error & ~last) | held_error),
+                over.eq(Mux(held_last, 0, held[:16])),
             ]
         return m
 
 
 class WordsToBeats(wiring.Component):
-    """Packs words that are two bytes late into beats. One word per cycle; up to five more per frame.
+    """Packs words that are two bytes late into beats. One word per cycle, also from frame to frame, but that beats of
+    64 bits may cost a cycle per frame; a beat is offered four cycles behind its last word at most.
 
     Members
     -------
@@ -100,75 +118,76 @@ class WordsToBeats(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        lanes = self._width // 8
-        words = lanes // 4
+        chunks = self._width // 32
 
-        # The low half of one word and the high half of the next make four bytes of the frame, a
-        # chunk; chunks are shifted in from the top until the first has reached the bottom.
+        # The low half of one word and the high half of the next make four bytes of the frame, a chunk. A frame may end
+        # in the low half of its last word, which then is pushed alone while the next frame's first word, which makes
+        # no chunk yet, is taken.
         carry = Signal(16, reset_less=True)
-        started = Signal()
-        acc = Signal(self._width, reset_less=True)
-        count = Signal(range(words + 1))
+        started, ending, error = Signal(), Signal(), Signal()
+        end_keep = Signal(2)
 
-        chunk = Signal(32)
-        push = Signal()
-        missing = Signal(range(lanes + 1))
-        tail = Signal()
-        error = Signal()
+        acc = [Signal(32, name=f"acc_{n}", reset_less=True) for n in range(chunks)]
+        keep = [Signal(4, name=f"keep_{n}", reset_less=True) for n in range(chunks)]
+        at = Signal(chunks, init=1)
+        complete, last, acc_error = Signal(), Signal(), Signal()
 
         beat = Signal(BeatLayout(self._width), reset_less=True)
         valid = Signal()
-        room = Signal()
-        flush = Signal()
+        room, take = Signal(), Signal()
         m.d.comb += [
             self.o.payload.eq(beat),
             self.o.valid.eq(valid),
-            flush.eq((count == words) & ~valid),
-            room.eq((count != words) | ~valid),
+            room.eq(~complete | ~valid),
+            self.i.ready.eq(room),
+            take.eq(self.i.valid & room),
         ]
-        with m.If(valid & self.o.ready):
-            m.d.sync += valid.eq(0)
 
-        with m.FSM():
-            with m.State("TAKE"):
-                m.d.comb += [self.i.ready.eq(room), chunk.eq(Cat(self.i.p.data[16:], carry))]
-                with m.If(self.i.valid & room):
-                    m.d.comb += push.eq(started)
-                    m.d.sync += [carry.eq(self.i.p.data[:16]), started.eq(~self.i.p.last)]
-                    with m.If(self.i.p.last):
-                        m.d.sync += error.eq(self.i.p.error)
-                        with m.If((self.i.p.size == 0) | (self.i.p.size == 3)):
-                            m.d.sync += missing.eq(Mux(self.i.p.size == 0, 2, 3))
-                            m.next = "REST"
-                        with m.Else():
-                            m.d.sync += missing.eq(Mux(self.i.p.size == 2, 0, 1))
-                            m.next = "ALIGN"
-            with m.State("REST"):
-                m.d.comb += chunk.eq(Cat(C(0, 16), carry))
-                with m.If(room):
-                    m.d.comb += push.eq(1)
-                    m.next = "ALIGN"
-            with m.State("ALIGN"):
-                with m.If(count == words):
-                    m.d.comb += tail.eq(1)
-                    with m.If(flush):
-                        m.d.sync += missing.eq(0)
-                        m.next = "TAKE"
-                with m.Else():
-                    m.d.comb += push.eq(1)
-                    m.d.sync += missing.eq(missing + 4)
-
-        with m.If(push):
-            m.d.sync += acc.eq(Cat(acc[32:], _swap(chunk)))
-        with m.If(flush):
-            m.d.sync += [
-                beat.data.eq(acc),
-                beat.keep.eq(C((1 << lanes) - 1, lanes) >> Mux(tail, missing, 0)),
-                beat.last.eq(tail),
-                beat.error.eq(tail & error),
-                valid.eq(1),
-                count.eq(push),
+        push, tail, low_half = Signal(), Signal(), Signal()
+        chunk, chunk_keep = Signal(32), Signal(4)
+        m.d.comb += low_half.eq((self.i.p.size == 0) | (self.i.p.size == 3))
+        m.d.comb += push.eq(room & (ending | (self.i.valid & started)))
+        with m.If(ending):
+            m.d.comb += [chunk.eq(Cat(C(0, 16), carry)), chunk_keep.eq(end_keep), tail.eq(1)]
+        with m.Else():
+            m.d.comb += [
+                chunk.eq(Cat(self.i.p.data[16:], carry)),
+                tail.eq(self.i.p.last & ~low_half),
+                chunk_keep.eq(Mux(self.i.p.last & (self.i.p.size == 1), 0b0111, 0b1111)),
             ]
-        with m.Elif(push):
-            m.d.sync += count.eq(count + 1)
+
+        with m.If(room):
+            m.d.sync += [
+                ending.eq(0),
+                complete.eq(push & (tail | at[-1])),
+                last.eq(tail),
+                acc_error.eq(tail & Mux(ending, error, self.i.p.error)),
+            ]
+        with m.If(take):
+            m.d.sync += [
+                carry.eq(self.i.p.data[:16]),
+                started.eq(~self.i.p.last),
+                error.eq(self.i.p.error),
+                ending.eq(self.i.p.last & (low_half | ~started)),
+                end_keep.eq(Mux(self.i.p.size == 0, 0b11, low_half)),
+            ]
+        with m.If(push):
+            m.d.sync += at.eq(Mux(tail, 1, at.rotate_left(1)))
+            for n in range(chunks):
+                with m.If(at[n]):
+                    m.d.sync += [acc[n].eq(_swap(chunk)), keep[n].eq(chunk_keep)]
+                with m.Elif(at[0]):
+                    # A short beat holds nothing of the one before it.
+                    m.d.sync += [acc[n].eq(0), keep[n].eq(0)]
+
+        with m.If(valid):
+            m.d.sync += valid.eq(~self.o.ready)
+        with m.Else():
+            m.d.sync += [
+                valid.eq(complete),
+                beat.data.eq(Cat(acc)),
+                beat.keep.eq(Cat(keep)),
+                beat.last.eq(last),
+                beat.error.eq(acc_error),
+            ]
         return m

@@ -83,3 +83,72 @@ def test_words_are_two_bytes_late():
         assert words[-1].size == 23 % 4
 
     run(dut, source, sink)
+
+
+async def transfers(ctx, stream, count):
+    """Cycles of the first ``count`` transfers of ``stream``."""
+    found, cycle = [], 0
+    async for _, _, valid, ready in ctx.tick().sample(stream.valid, stream.ready):
+        if valid and ready:
+            found.append(cycle)
+        cycle += 1
+        if len(found) == count:
+            return found
+
+
+@pytest.mark.parametrize("width", [64, 128, 256])
+@pytest.mark.parametrize("length", [60, 61, 62, 63, 1518])
+def test_words_without_a_gap(width, length):
+    dut = BeatsToWords(width)
+    words = (length + 2 + 3) // 4
+    cycles = []
+
+    async def source(ctx):
+        for _ in range(4):
+            await send(ctx, dut.i, beats(bytes(length), width))
+
+    async def sink(ctx):
+        ctx.set(dut.o.ready, 1)
+        cycles.extend(await transfers(ctx, dut.o, 4 * words))
+
+    run(dut, source, sink)
+    assert cycles[0] == 3
+    assert cycles[-1] - cycles[0] + 1 <= 4 * words
+
+
+@pytest.mark.parametrize("width", [64, 128, 256])
+@pytest.mark.parametrize("length", [60, 61, 62, 63, 1518])
+def test_beats_without_a_gap(width, length):
+    dut = WordsToBeats(width)
+    words = (length + 2 + 3) // 4
+    made = [{"data": 0, "size": (length + 2) % 4, "last": n == words - 1, "error": 0} for n in range(words)]
+    taken, given = [], []
+
+    async def source(ctx):
+        for _ in range(4):
+            await send(ctx, dut.i, made)
+
+    async def watch(ctx):
+        taken.extend(await transfers(ctx, dut.i, 4 * words))
+
+    async def sink(ctx):
+        ctx.set(dut.o.ready, 1)
+        given.extend(await transfers(ctx, dut.o, 4 * -(-length // (width // 8))))
+
+    run(dut, source, watch, sink)
+    assert taken[-1] < 4 * words + (3 if width == 64 else 0)
+    assert given[-1] - taken[-1] <= 4
+
+
+def test_a_short_beat_holds_nothing_of_the_one_before():
+    dut = WordsToBeats(128)
+
+    async def source(ctx):
+        await send(ctx, dut.i, [{"data": 0xFFFFFFFF, "size": 3, "last": n == 8, "error": 0} for n in range(9)])
+
+    async def sink(ctx):
+        got = [await get(ctx, dut.o) for _ in range(3)]
+        assert [beat.keep for beat in got] == [0xFFFF, 0xFFFF, 1]
+        assert got[2].data >> 16 == 0
+
+    run(dut, source, sink)
