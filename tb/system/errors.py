@@ -12,7 +12,7 @@ from model.cases import ah_op, esp_op
 from model.faults import Fault, faults, faulty
 from nicsec_sim.hoststack import Framing, Tunnel, ethernet, frame
 from nicsec_sim.model.engine import Engine
-from nicsec_sim.model.sa import Bundle
+from nicsec_sim.model.sa import Bundle, Limits
 from nicsec_sim.model.status import Status
 from nicsec_sim.ndis import Info, make_nbl
 from nicsec_sim.ndis.nbl import LsoInfo
@@ -26,6 +26,7 @@ REQUIRED = {
     *((level, status) for level in BOTH for status in (
         Status.MALFORMED, Status.INVALID_PROTOCOL, Status.BAD_HANDLE, Status.SPI_MISMATCH, Status.MISSING_AH,
         Status.MISSING_ESP, Status.FRAGMENT, Status.UNALIGNED, Status.NO_ROOM, Status.UNSUPPORTED, Status.IV_EXHAUSTED,
+        Status.IV_REPEAT, Status.LIFETIME_EXPIRED,
     )),
     *(("packet", status) for status in (
         Status.TOO_LONG, Status.INPUT_ERROR, Status.MALFORMED, Status.UNSUPPORTED, Status.DISABLED,
@@ -42,14 +43,24 @@ def scenario(function):
 
 
 class Sound:
-    """A sound packet of two levels, AH over ESP each, its SAs in the engine, and what the golden model makes of it."""
+    """A sound packet of two levels, AH over ESP each, and its SAs in the engine."""
 
     def __init__(self, inner=4, outer=4, seed=5, **options):
         self.packet = faulty(random.Random(seed), inner, outer, **options)
+        self.frame = self.packet.frame
+        self.handles = (0, 0)
+        self._count = 0
+
+    def fresh(self):
+        """The packet with IVs that were not sent before, and what the golden model makes of it."""
+        self._count += 1
+        data = bytearray(self.frame)
+        for level in self.packet.levels:
+            if level.bundle.esp.judges_iv:
+                data[level.esp + 8 : level.payload] = (100 * self._count).to_bytes(8, "big")
         engine = Engine()
         sas = [engine.add_sa(sa) for sa in (self.packet.sa1, self.packet.sa2)]
-        self.frame, self.expected = self.packet.frame, engine.process(self.packet.frame, *sas).frame
-        self.handles = (0, 0)
+        return bytes(data), engine.process(bytes(data), *sas).frame
 
     async def add(self, miniport):
         self.handles = tuple([await miniport.add_sa(sa) for sa in (self.packet.sa1, self.packet.sa2)])
@@ -73,16 +84,17 @@ def nbl(data, handles, lso=False, **changes):
 async def refused(miniport, sound, bad):
     """Send ``bad``, pairs of ``(name, level, status)`` and a list, between sound packets; returns what it showed."""
     before = await miniport.counters()
-    lists = [nbl(sound.frame, sound.handles)]
-    for _, one in bad:
-        lists += [one, nbl(sound.frame, sound.handles)]
+    sent = [sound.fresh() for _ in range(len(bad) + 1)]
+    lists = [nbl(sent[0][0], sound.handles)]
+    for (_, one), (data, _) in zip(bad, sent[1:], strict=True):
+        lists += [one, nbl(data, sound.handles)]
     await miniport.send_net_buffer_lists(lists)
     await miniport.flush()
     results = [one.NetBuffers[0].result for one in lists]
     for (what, _), result in zip(bad, results[1::2], strict=True):
         assert (result.status, result.frame) == (what[2], None), what
-    for n, result in enumerate(results[::2]):
-        assert (result.status, result.frame) == (Status.SUCCESS, sound.expected), f"the one behind {bad[n - 1][0]}"
+    for n, ((_, expected), result) in enumerate(zip(sent, results[::2], strict=True)):
+        assert (result.status, result.frame) == (Status.SUCCESS, expected), f"the one behind {bad[n - 1][0]}"
     after = await miniport.counters()
     grown = Counter({name: after[name] - before[name] for name in after})
     statuses = Counter(what[2].text for what, _ in bad)
@@ -211,6 +223,81 @@ async def counters_that_are_used_up(miniport):
         shown |= await refused(miniport, sound, [(what, nbl(data, handles)) for _ in range(3)])
         for handle in handles:
             await miniport.delete_sa(handle)
+    await sound.delete(miniport)
+    return shown
+
+
+INSIDE = ipv4("10.0.0.1", "10.0.0.2", 17, udp("10.0.0.1", "10.0.0.2", 7, 9, random.Random(10).randbytes(50)))
+GATEWAYS = Tunnel(src="192.0.2.1", dst="192.0.2.2")
+
+
+async def sent_alone(miniport, data, handles):
+    """What becomes of one packet."""
+    one = nbl(data, handles)
+    await miniport.send_net_buffer_lists([one])
+    await miniport.flush()
+    return one.NetBuffers[0].result
+
+
+@scenario
+async def ivs_that_repeat(miniport):
+    """At one level the frame brings the IV, at the other the engine makes it."""
+    rng, shown = random.Random(11), set()
+    sound = await Sound().add(miniport)
+    for level in BOTH:
+        modes = ["generate", "generate"]
+        modes[BOTH.index(level)] = "frame"
+        sas = [Bundle(mode, (esp_op(rng, "aes-gcm", icv_len=16, iv=iv), ah_op(rng, "hmac-sha1-96")))
+               for mode, iv in zip(("transport", "tunnel"), modes, strict=True)]
+        handles = tuple([await miniport.add_sa(sa) for sa in sas])
+        engine = Engine()
+        model = [engine.add_sa(sa) for sa in sas]
+
+        def with_iv(value, sas=sas):
+            iv = value.to_bytes(8, "big")
+            return frame(INSIDE, *sas, framing1=Framing(iv=iv), framing2=Framing(iv=iv, tunnel=GATEWAYS))
+
+        for good, bad in ((0, [0]), (1 << 33, [0, 1, (1 << 33) - 1, 1 << 33]), ((1 << 33) + 1, [7]),
+                          (2**64 - 1, [2**64 - 1, 0, 1 << 33])):
+            result = await sent_alone(miniport, with_iv(good), handles)
+            expected = engine.process(with_iv(good), *model)
+            assert (result.status, result.frame) == (Status.SUCCESS, expected.frame), good
+            repeats = [((f"{value:#x} after {good:#x}", level, Status.IV_REPEAT), nbl(with_iv(value), handles))
+                       for value in bad]
+            assert [engine.process(with_iv(value), *model).status for value in bad] == [Status.IV_REPEAT] * len(bad)
+            shown |= await refused(miniport, sound, repeats)
+        for handle in handles:
+            await miniport.delete_sa(handle)
+    await sound.delete(miniport)
+    return shown
+
+
+@scenario
+async def lifetimes_that_end(miniport):
+    rng, shown = random.Random(12), set()
+    sound = await Sound().add(miniport)
+    for level in BOTH:
+        for name in ("hard_packets", "hard_bytes"):
+            limits = [Limits(), Limits()]
+            limits[BOTH.index(level)] = Limits(**{name: 2 if name == "hard_packets" else 300})
+            sas = [Bundle(mode, (esp_op(rng, "aes-gcm", icv_len=16), ah_op(rng, "hmac-sha1-96")), limit)
+                   for mode, limit in zip(("transport", "tunnel"), limits, strict=True)]
+            data = frame(INSIDE, *sas, framing2=Framing(tunnel=GATEWAYS))
+            assert 150 <= len(data) < 300
+            handles = tuple([await miniport.add_sa(sa) for sa in sas])
+            engine = Engine()
+            model = [engine.add_sa(sa) for sa in sas]
+            for _ in range(2):
+                result = await sent_alone(miniport, data, handles)
+                assert (result.status, result.frame) == (Status.SUCCESS, engine.process(data, *model).frame)
+            what = (name, level, Status.LIFETIME_EXPIRED)
+            shown |= await refused(miniport, sound, [(what, nbl(data, handles)) for _ in range(3)])
+            # The other SA is looked up all the same, and counts what was refused on account of this one.
+            counts = [(counts.packets, counts.errors) for counts in [await miniport.query_sa(sa) for sa in handles]]
+            assert counts == ([(2, 0), (5, 3)] if level == "inner" else [(5, 3), (2, 0)])
+            for handle in handles:
+                await miniport.delete_sa(handle)
+    await miniport.service_interrupt()
     await sound.delete(miniport)
     return shown
 
