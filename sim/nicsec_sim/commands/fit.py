@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``nicsec fit``: area and routed Fmax of a whole configuration on ECP5, with the open tools."""
+"""``nicsec fit``: area and routed Fmax of a whole configuration on ECP5, area on other parts, with the open tools."""
 
 import json
+import shlex
+import statistics
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from nicsec.config import PRESETS
 from rich.table import Table
 
 from .. import runner
+from ..area import FAMILIES, area
 from ..errors import InputError, RunError
 from ..fit import DEVICES, FitError, Options
 from ..fit import fit as place_and_route
-from ..options import ConfigOption, PresetOption, config_from_flags
+from ..options import ConfigOption, PresetOption, config_from_flags, with_config_flags
 from . import err, out
 
 __all__ = ["fit"]
@@ -20,6 +25,7 @@ __all__ = ["fit"]
 _TOP = "nicsec"
 
 
+@with_config_flags
 def fit(
     preset: PresetOption = None,
     config: ConfigOption = None,
@@ -27,38 +33,102 @@ def fit(
     speed: Annotated[int, typer.Option(help="Speed grade: 6, 7 or 8.")] = 8,
     seed: Annotated[list[int], typer.Option("--seed", help="Seed of the placement; may be repeated.")] = (1,),
     freq: Annotated[float, typer.Option(help="Clock in MHz that place and route strives for.")] = 200.0,
+    area_of: Annotated[list[str] | None, typer.Option(
+        "--area", metavar="FAMILY", help=f"Area only, on {', '.join(FAMILIES)}; may be repeated.")] = None,
     path: Annotated[bool, typer.Option("--path", help="Show the critical path.")] = False,
+    blocks: Annotated[bool, typer.Option("--blocks", help="Show the area of each block.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a seed.")] = False,
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write all as JSON.")] = None,
+    overrides: dict | None = None,
 ) -> None:
-    """Synthesise, place and route an engine behind shift registers; results are cached in build/fit."""
+    """Synthesise, place and route an engine for ECP5 behind shift registers, or count its cells on another family.
+
+    Each seed is kept in build/fit as soon as it is done, so a run that was stopped goes on where it was: large
+    configurations take an hour, best in the background with -o.
+    """
     from nicsec.engine import Engine
 
-    engine = config_from_flags(preset, config)
-    text = runner.verilog_path(lambda: Engine(engine), _TOP, engine.hash).read_text()
-    table = Table("seed", "LUT4", "FF", "block RAM", "DSP", "Fmax MHz", title=f"nicsec on ECP5-{device}, speed {speed}")
-    for number in seed:
+    engine = config_from_flags(preset, config, overrides)
+    for family in area_of or ():
+        if family not in FAMILIES:
+            raise InputError(f"--area must be one of {', '.join(FAMILIES)}, not {family!r}")
+    try:
+        runs = [] if area_of else [Options(device=device, speed=speed, seed=number, freq=freq) for number in seed]
+    except ValueError as error:
+        raise InputError(f"--{error}") from None
+    if output is not None:
         try:
-            options = Options(device=device, speed=speed, seed=number, freq=freq)
-        except ValueError as error:
-            raise InputError(f"--{error}") from None
-        with err.status(f"seed {number}: synthesis") as status:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            output.touch()
+        except OSError as error:
+            raise InputError(f"-o: {output}: {error.strerror}") from None
+    text = runner.verilog_path(lambda: Engine(engine), _TOP, engine.hash).read_text()
+    document = _document(engine)
+    build = Path(runner.cache_root()) / "fit"
+    jobs: list[tuple[str, Any]] = [(f"seed {options.seed}", options) for options in runs]
+    jobs += [(family, family) for family in area_of or ()]
+    for title, job in jobs:
+        with err.status(f"{title}: synthesis") as status:
 
-            def show(tool, line, status=status, number=number):
-                status.update(f"seed {number}: {tool}: {line[:60]}")
+            def show(tool, line, status=status, title=title):
+                status.update(f"{title}: {tool}: {line[:60]}")
 
             try:
-                build = Path(runner.cache_root()) / "fit"
-                result = place_and_route(text, _TOP, options=options, build=build, progress=show)
+                if isinstance(job, Options):
+                    result = place_and_route(text, _TOP, options=job, build=build, progress=show)
+                    document["runs"].append(result)
+                else:
+                    result = area(text, _TOP, job, build=build, progress=show)
+                    document["areas"].append(result)
             except FitError as error:
-                raise RunError(str(error)) from None
+                raise RunError(f"{title}: {error}") from None
+        if output is not None:
+            output.write_text(json.dumps(document, indent=1) + "\n")
         if as_json:
             print(json.dumps(result), flush=True)
-            continue
-        table.add_row(
-            str(number), f"{result['lut4']:,}", f"{result['ff']:,}",
-            str(result["bram"]), str(result["dsp"]), f"{result['fmax_mhz']:.1f}",
-        )
-        for step in result["critical_path"] if path else ():
-            err.print(f"{step['delay_ns']:6.2f} ns {step['type']:9} {step['net'] or ''} -> {step['to']}", markup=False)
     if not as_json:
+        _show(document, path, blocks)
+
+
+def _document(config: Any) -> dict[str, Any]:
+    from nicsec import __version__
+
+    return {
+        "kind": "nicsec-fit",
+        "command": shlex.join(["nicsec", *sys.argv[1:]]),
+        "version": __version__,
+        "preset": next((name for name, known in PRESETS.items() if known == config), None),
+        "config": config.to_dict(),
+        "config_hash": config.hash,
+        "gateware_hash": runner.gateware_hash(),
+        "runs": [],
+        "areas": [],
+    }
+
+
+def _show(document: dict[str, Any], path: bool, blocks: bool) -> None:
+    if runs := document["runs"]:
+        title = f"nicsec on ECP5-{runs[0]['device']}, speed {runs[0]['speed']}"
+        table = Table("seed", "LUT4", "FF", "block RAM", "DSP", "Fmax MHz", "critical path", title=title)
+        for run in runs:
+            table.add_row(
+                str(run["seed"]), f"{run['lut4']:,}", f"{run['ff']:,}", str(run["bram"]), str(run["dsp"]),
+                f"{run['fmax_mhz']:.1f}", " to ".join(run["source_path"][at]["signal"] for at in (0, -1)),
+            )
+        if len(runs) > 1:
+            table.add_section()
+            table.add_row("median", "", "", "", "", f"{statistics.median(run['fmax_mhz'] for run in runs):.1f}", "")
         out.print(table)
+        for run in runs if path else ():
+            out.print(f"seed {run['seed']}: {run['fmax_mhz']:.1f} MHz", highlight=False)
+            for step in run["source_path"]:
+                out.print(f"  {step['logic_ns']:6.2f} ns logic {step['routing_ns']:6.2f} routing  {step['signal']}",
+                          markup=False, highlight=False)
+        if blocks:
+            table = Table("block", "LUT4", "FF", "block RAM", "DSP", title="without the blocks inside")
+            for name, block in sorted(runs[0]["blocks"].items(), key=lambda item: -item[1]["lut4"]):
+                table.add_row(name or "(ports)", *(f"{block[kind]:,}" for kind in ("lut4", "ff", "bram", "dsp")))
+            out.print(table)
+    for found in document["areas"]:
+        told = ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in found["kinds"].items())
+        out.print(f"{found['family']}: {told} ({found['script']})", highlight=False, soft_wrap=True)
