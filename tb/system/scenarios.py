@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a driver does with an engine, as functions of a started miniport: for the RTL and for the golden model."""
 
+import itertools
 import random
 from dataclasses import replace
 
 import pytest
 from nicsec_sim.hoststack import Framing, Tunnel, ethernet, frame
-from nicsec_sim.model.engine import Engine
-from nicsec_sim.model.sa import Bundle, Op
+from nicsec_sim.model.engine import Engine, EventKind
+from nicsec_sim.model.sa import Bundle, Limits, Op
 from nicsec_sim.model.status import Status
 from nicsec_sim.ndis import Info, NdisStatus, Oid, Reg, SaError, make_nbl, v1, v2
+from nicsec_sim.ndis.device import SaCounts, SaEvent
 from nicsec_sim.plain import ipv4, ipv6, udp
 
 __all__ = ["SCENARIOS"]
@@ -110,10 +112,10 @@ async def requests_of_version_2(miniport):
 
 @scenario
 async def lists_complete_once_in_order_with_one_status(miniport):
-    bundle = gcm(iv="frame")
+    bundle = cbc(iv="frame")
     handle = await miniport.add_sa(bundle)
     right = frame(packet(33), bundle)
-    wrong = frame(packet(70), gcm(0x999, iv="frame"))
+    wrong = frame(packet(70), cbc(0x999, iv="frame"))
     long = ethernet(packet(miniport.capabilities.max_frame))
     contents = [[right, wrong, right], [right] * 4, [long, right], [wrong], [right]]
     lists = [make_nbl(frames, (handle, 0), cuts=(n, 14, 40)) for n, frames in enumerate(contents)]
@@ -171,7 +173,7 @@ async def a_full_table(miniport):
 
 @scenario
 async def deletion_under_traffic(miniport):
-    doomed, staying = gcm(0x31, iv="frame"), cbc(0x32, iv="frame")
+    doomed, staying = cbc(0x31, iv="frame"), cbc(0x32, iv="frame")
     handles = [await miniport.add_sa(bundle) for bundle in (doomed, staying)]
     frames = [frame(packet(200), bundle) for bundle in (doomed, staying)]
     lists = [make_nbl([frames[n % 2]], (handles[n % 2], 0)) for n in range(24)]
@@ -194,7 +196,12 @@ async def deletion_under_traffic(miniport):
 async def errors_leave_the_next_packet_alone(miniport):
     bundle = gcm(mode="tunnel", iv="frame")
     handle = await miniport.add_sa(bundle)
-    data = frame(packet(), bundle, framing1=TUNNEL4)
+    ivs = itertools.count(1)
+
+    def fresh():
+        return frame(packet(), bundle, framing1=replace(TUNNEL4, seq=next(ivs)))
+
+    data = fresh()
     # Behind Ethernet: IPv4 at 14, ESP at 34.
     broken = {
         "malformed": data[:-1],
@@ -208,16 +215,17 @@ async def errors_leave_the_next_packet_alone(miniport):
     for name, bad in broken.items():
         statuses, frames, status = await send(miniport, [bad], (handle, 0))
         assert (statuses[0].text, frames[0], status) == (name, None, NdisStatus.FAILURE)
-        await good(miniport, data, bundle, handle)
+        await good(miniport, fresh(), bundle, handle)
     for change in ({"error": True}, {"overrides": {"length": len(data) + 1}}, {"overrides": {"length": len(data) - 1}}):
-        lists = [make_nbl([data], (handle, 0)) for _ in range(2)]
+        behind = fresh()
+        lists = [make_nbl([one], (handle, 0)) for one in (data, behind)]
         for name, value in change.items():
             setattr(lists[0].NetBuffers[0], name, value)
         await miniport.send_net_buffer_lists(lists)
         await miniport.flush()
         expected = Status.INPUT_ERROR if "error" in change else Status.MALFORMED
         assert [nbl.NetBuffers[0].result.status for nbl in lists] == [expected, Status.SUCCESS]
-        assert lists[1].NetBuffers[0].result.frame == golden(data, bundle)
+        assert lists[1].NetBuffers[0].result.frame == golden(behind, bundle)
     await miniport.delete_sa(handle)
 
 
@@ -241,7 +249,7 @@ async def generated_ivs_count_and_run_out(miniport):
 @scenario
 async def counters_add_up(miniport):
     before = await miniport.counters()
-    bundle = gcm(iv="frame")
+    bundle = cbc(iv="frame")
     handle = await miniport.add_sa(bundle)
     data, plain = frame(packet(), bundle), frame(packet(9, version=6))
     await send(miniport, [data, plain, data], (handle, 0))
@@ -261,4 +269,193 @@ async def keys_cannot_be_read(miniport):
     handle = await miniport.add_sa(bundle)
     words = {await miniport.link.read(offset) for offset in range(Reg.SA_OP0, Reg.COUNTERS, 4)}
     assert words == {0}
+    await miniport.delete_sa(handle)
+
+
+def both(spi=0x400, mode="transport", limits=None, **more):
+    """AH over ESP, both with ESN."""
+    ah = Op(protocol="ah", spi=spi + 1, auth_alg="hmac-sha1-96", auth_key=bytes(range(20)), icv_len=12, esn=True)
+    return Bundle(mode, (*gcm(spi, esn=True, **more).ops, ah), limits or Limits())
+
+
+@scenario
+async def an_update_moves_the_high_halves(miniport):
+    """Each op's by itself, under traffic of another SA; packets sent before go with the old one."""
+    bundle, other = both(limits=Limits(soft_packets=100)), cbc()
+    engine = Engine()
+    model, beside = engine.add_sa(bundle), engine.add_sa(other)
+    handles = [await miniport.add_sa(one) for one in (bundle, other)]
+    frames = [frame(packet(150), bundle), frame(packet(300), other)]
+    lists, expected = [], []
+
+    async def burst():
+        burst = [make_nbl([frames[n % 2]], (handles[n % 2], 0)) for n in range(8)]
+        expected.extend(engine.process(frames[n % 2], (model, beside)[n % 2]).frame for n in range(8))
+        lists.extend(burst)
+        await miniport.send_net_buffer_lists(burst)
+
+    await burst()
+    for protocol, spi, high in (("esp", 0x400, 1), ("ah", 0x401, 1), ("ah", 0x401, 0xFFFFFFFF), ("esp", 0x400, 7)):
+        update = v2.UpdateSa(handles[0], {"ah": 1, "esp": 2}[protocol], spi, high).pack(miniport.bits)
+        status = await miniport.oid_request(Oid.TCP_TASK_IPSEC_OFFLOAD_V2_UPDATE_SA, update)
+        assert status is NdisStatus.SUCCESS, miniport.refusal
+        engine.update_sa(model, [high, None] if protocol == "esp" else [None, high])
+        await burst()
+    await miniport.flush()
+    assert [nbl.NetBuffers[0].result.frame for nbl in lists] == expected
+    assert None not in expected
+    # What a packet says for itself goes ahead of the SA's.
+    nbl = make_nbl([frames[0]], (handles[0], 0))
+    nbl.esn_high = 99
+    await miniport.send_net_buffer_lists([nbl])
+    await miniport.flush()
+    assert nbl.NetBuffers[0].result.frame == engine.process(frames[0], model, esn_high1=99).frame
+    # Nothing else of the SA has changed: it counted on.
+    assert await miniport.query_sa(handles[0]) == SaCounts(21, 21 * len(frames[0]), 0)
+    for handle in handles:
+        await miniport.delete_sa(handle)
+
+
+@scenario
+async def updates_that_are_refused(miniport):
+    bundle = both()
+    gone, handle = [await miniport.add_sa(bundle) for _ in range(2)]
+    await miniport.delete_sa(gone)
+    for target, operation, spi in ((gone, 2, 0x400), (handle, 1, 0x400), (handle, 2, 0x401), (handle, 3, 0x400)):
+        update = v2.UpdateSa(target, operation, spi, 5).pack(miniport.bits)
+        status = await miniport.oid_request(Oid.TCP_TASK_IPSEC_OFFLOAD_V2_UPDATE_SA, update)
+        assert status is NdisStatus.INVALID_PARAMETER
+    # The engine refuses by itself too.
+    for stale in (gone, handle ^ 0x10000, 0, 0xFFFFFFFF):
+        limits = Limits(hard_packets=1)
+        for request in (miniport.device.update(stale, [5]), miniport.device.update(stale, limits=limits),
+                        miniport.device.query(stale)):
+            with pytest.raises(SaError, match="refused: bad_handle"):
+                await request
+    data = frame(packet(), bundle)
+    await good(miniport, data, bundle, handle)
+    await miniport.delete_sa(handle)
+
+
+@scenario
+async def lifetimes_tell_and_end(miniport):
+    """Events in the order of packets, one for all that a packet reached; a hard limit ends the SA until it is moved."""
+    await miniport.service_interrupt()
+    size = len(frame(packet(), gcm()))
+    bundles = [
+        replace(gcm(0x51), limits=Limits(soft_packets=2, hard_packets=4)),
+        replace(cbc(0x52), limits=Limits(soft_bytes=1, hard_bytes=2 * len(frame(packet(), cbc())) + 1)),
+        replace(gcm(0x53), limits=Limits(soft_packets=3, hard_packets=3, soft_bytes=3 * size, hard_bytes=3 * size)),
+        gcm(0x54),
+    ]
+    engine = Engine()
+    model = [engine.add_sa(bundle) for bundle in bundles]
+    handles = [await miniport.add_sa(bundle) for bundle in bundles]
+    frames = [frame(packet(), bundle) for bundle in bundles]
+
+    async def burst(count):
+        order = [n % len(bundles) for n in range(count * len(bundles))]
+        lists = [make_nbl([frames[n]], (handles[n], 0)) for n in order]
+        await miniport.send_net_buffer_lists(lists)
+        await miniport.flush()
+        for n, nbl in zip(order, lists, strict=True):
+            result, expected = nbl.NetBuffers[0].result, engine.process(frames[n], model[n])
+            assert (result.status, result.frame) == (expected.status, expected.frame), hex(bundles[n].ops[0].spi)
+        return [nbl.NetBuffers[0].result.status for nbl in lists]
+
+    async def agree():
+        for handle, sa in zip(handles, model, strict=True):
+            assert await miniport.query_sa(handle) == SaCounts(sa.packets, sa.octets, sa.errors)
+        expected = [SaEvent(handles[model.index(event.sa)], event.kinds) for event in engine.events]
+        engine.events.clear()
+        assert await miniport.service_interrupt() == expected
+        assert not miniport.link.irq
+        return [event.kinds for event in expected]
+
+    assert (await burst(5)).count(Status.LIFETIME_EXPIRED) == 1 + 2 + 2
+    assert miniport.link.irq
+    everything = EventKind(15)
+    assert await agree() == [
+        EventKind.SOFT_BYTES, EventKind.SOFT_PACKETS, EventKind.HARD_BYTES, everything, EventKind.HARD_PACKETS,
+    ]
+    assert not (await miniport.service_interrupt())
+    for n, limits in enumerate((Limits(hard_packets=6), Limits(soft_packets=1), Limits(soft_bytes=1, hard_packets=2))):
+        await miniport.set_limits(handles[n], limits)
+        engine.update_sa(model[n], limits=limits)
+    assert await agree() == []
+    assert (await burst(3)).count(Status.LIFETIME_EXPIRED) == 1 + 0 + 3
+    assert await agree() == [
+        EventKind.SOFT_PACKETS, EventKind.SOFT_BYTES | EventKind.HARD_PACKETS, EventKind.HARD_PACKETS,
+    ]
+    for handle in handles:
+        await miniport.delete_sa(handle)
+
+
+@scenario
+async def counts_of_an_sa(miniport):
+    """Whatever becomes of a packet that an SA let in, it counts; errors are those that did not leave."""
+    inner, outer = gcm(0x61), gcm(0x62, "tunnel")
+    engine = Engine(max_frame=miniport.capabilities.max_frame)
+    model = [engine.add_sa(bundle) for bundle in (inner, outer)]
+    handles = [await miniport.add_sa(bundle) for bundle in (inner, outer)]
+    nested = frame(packet(), inner, outer, framing2=TUNNEL4)
+    alone = frame(packet(200), outer, framing1=TUNNEL4)
+    twice = frame(packet(), outer, outer, framing1=TUNNEL4, framing2=TUNNEL4)
+    long = ethernet(packet(miniport.capabilities.max_frame))
+    cases = [
+        (nested, (0, 1), {}), (alone, (1, None), {}), (alone[:-1], (1, None), {}), (nested, (1, 0), {}),
+        (twice, (1, 1), {}), (twice[:50], (1, 1), {}), (long, (0, 1), {}), (nested, (0, 1), {"error": True}),
+        (alone, (None, 1), {}), (alone, (1, None), {"overrides": {"length": 1000}}), (nested, (0, None), {}),
+    ]
+    lists = []
+    for data, places, change in cases:
+        lists.append(make_nbl([data], tuple(0 if n is None else handles[n] for n in places), cuts=(9, 30)))
+        for name, value in change.items():
+            setattr(lists[-1].NetBuffers[0], name, value)
+    await miniport.send_net_buffer_lists(lists)
+    await miniport.flush()
+    for (data, places, change), nbl in zip(cases, lists, strict=True):
+        expected = engine.process(data, *(None if n is None else model[n] for n in places),
+                                  input_error="error" in change, length=change.get("overrides", {}).get("length"))
+        result = nbl.NetBuffers[0].result
+        assert (result.status, result.frame) == (expected.status, expected.frame)
+    for handle, sa in zip(handles, model, strict=True):
+        assert await miniport.query_sa(handle) == SaCounts(sa.packets, sa.octets, sa.errors)
+    assert [(sa.packets, sa.errors) for sa in model] == [(5, 4), (12, 7)]
+    # The slot's next SA starts from nothing.
+    await miniport.delete_sa(handles[0])
+    handles[0] = await miniport.add_sa(inner)
+    assert await miniport.query_sa(handles[0]) == SaCounts()
+    for handle in handles:
+        await miniport.delete_sa(handle)
+
+
+@scenario
+async def ivs_of_frames_rise_in_every_slot(miniport):
+    """Each SA has its own lowest IV, which starts over with the slot's next SA, and a refused packet moves none."""
+    bundles = [gcm(0x700 + n, iv="frame", iv_init=(0, 5, 2**64 - 1)[n % 3]) for n in range(6)]
+    engine = Engine()
+    model = [engine.add_sa(bundle) for bundle in bundles]
+    handles = [await miniport.add_sa(bundle) for bundle in bundles]
+    rng = random.Random(3)
+    lists, expected = [], []
+    for _ in range(60):
+        n = rng.randrange(6)
+        low = model[n].counters[0]
+        iv = min(2**64 - 1, max(0, low + rng.choice((-1, 0, 0, 1, 1000)))).to_bytes(8, "big")
+        data = bytearray(frame(packet(40), bundles[n], framing1=Framing(iv=iv)))
+        if rng.random() < 0.2:
+            data[37] ^= 1
+        lists.append(make_nbl([bytes(data)], (handles[n], 0)))
+        expected.append(engine.process(bytes(data), model[n]))
+    await miniport.send_net_buffer_lists(lists)
+    await miniport.flush()
+    results = [nbl.NetBuffers[0].result for nbl in lists]
+    assert [(one.status, one.frame) for one in results] == [(one.status, one.frame) for one in expected]
+    assert {one.status for one in expected} == {Status.SUCCESS, Status.IV_REPEAT, Status.SPI_MISMATCH}
+    for handle in handles:
+        await miniport.delete_sa(handle)
+    handle = await miniport.add_sa(bundles[0])
+    data = frame(packet(40), bundles[0], framing1=Framing(iv=bytes(8)))
+    await good(miniport, data, bundles[0], handle)
     await miniport.delete_sa(handle)
