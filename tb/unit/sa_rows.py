@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of the SA table (docs/design.md section 7) from the model's ops, for benches that play the table."""
+"""Row 0 of the SA table (docs/design.md section 7) from the model's ops, for benches that play the table."""
 
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from nicsec.config import AUTH_NAMES, ENCR_NAMES
 
-__all__ = ["key_rows", "lead_row"]
+__all__ = ["lead_row"]
 
 
 def lead_row(op, tunnel=None):
@@ -24,11 +23,3 @@ def lead_row(op, tunnel=None):
     )
     salt = int.from_bytes((op.salt or b"").ljust(4, b"\0"), "big")
     return control << 96 | op.spi << 64 | salt << 32 | (op.esn_high or 0)
-
-
-def key_rows(op):
-    """Rows 1 to 3: the cipher key and H."""
-    key = op.encr_key or b""
-    padded = key.ljust(32, b"\0")
-    h = Cipher(algorithms.AES(key), modes.ECB()).encryptor().update(bytes(16)) if key else bytes(16)
-    return [int.from_bytes(row, "big") for row in (padded[:16], padded[16:], h)]
