@@ -150,7 +150,7 @@ class Sequencer(wiring.Component):
         level = Signal.like(self.job.p.levels[0])
         lead = Signal(LeadRow)
         row = Signal(128)
-        wanted = Signal(3)
+        wanted = Signal(3 if config.has_mac_subkeys else 2)
         params = self.params
         m.d.comb += [
             level.eq(self.job.p.levels[number[1]]),
