@@ -19,7 +19,7 @@ from nicsec_sim import runner
 from nicsec_sim.commands import err, out, progress
 from nicsec_sim.errors import InputError, NicsecError, RunError
 from nicsec_sim.ndis import Miniport, ModelLink, drive
-from nicsec_sim.ndis.player import play
+from nicsec_sim.ndis.player import Ledger, play
 from nicsec_sim.options import ConfigOption, config_from_flags
 from nicsec_sim.session import SIMS, _follow
 from system.mix_traffic import Mismatch, Traffic
@@ -57,9 +57,11 @@ async def _on_model(link, config, packets, seed, options):
     miniport = Miniport(link)
     await miniport.initialize()
     traffic = Traffic(config, seed, **options)
-    async for outcome in play(miniport, traffic.bundles, traffic.packets(packets)):
+    ledger = Ledger()
+    async for outcome in play(miniport, traffic.bundles, traffic.packets(packets), ledger=ledger):
         traffic.judge(outcome)
-    return {"statuses": dict(traffic.statuses), "sas": len(traffic.bundles), "cycles": 0}
+    traffic.audit(ledger)
+    return traffic.summary | {"events": len(ledger.events), "cycles": 0}
 
 
 def main(
@@ -83,6 +85,7 @@ def main(
         raise typer.Exit(1) from None
     told = ", ".join(f"{count} {status}" for status, count in sorted(summary["statuses"].items(), key=lambda x: -x[1]))
     out.print(f"all equal to the golden model in {time.monotonic() - started:.0f} s: {told}; {summary['sas']} SAs, "
+              f"{', '.join(f'{n} {what}s' for what, n in summary['changes'].items())}, {summary['events']} events, "
               f"{summary['cycles']} cycles", highlight=False, soft_wrap=True)
 
 

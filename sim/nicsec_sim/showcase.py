@@ -3,7 +3,9 @@
 
 import hashlib
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from . import hoststack, plain
 from .hoststack import Framing, Tunnel
@@ -120,7 +122,8 @@ def traffic(config, seed: int = 1) -> tuple[dict[str, Bundle], list[Shown]]:
     rng = random.Random(seed)
     engine = Engine(encr=config.encr, auth=config.auth)
     bundles: dict[str, Bundle] = {}
-    shown: list[Shown] = []
+    # Framed in the order of sending, as a host does: sequence numbers, and IVs from the frame with them, rise.
+    plans: list[Callable[[], Shown]] = []
 
     def built(*candidates: Bundle) -> bool:
         return all(name in engine.encr | engine.auth | {None}
@@ -137,31 +140,39 @@ def traffic(config, seed: int = 1) -> tuple[dict[str, Bundle], list[Shown]]:
         src, dst = _GATEWAYS[version]
         return Framing(seq=sequences[name], tunnel=Tunnel(src=src, dst=dst))
 
+    def single(name: str, bundle: Bundle, version: int, packet: bytes, tag: int | None) -> Shown:
+        frame = hoststack.frame(packet, bundle, framing1=framing(name, version),
+                                vlan=() if tag is None else (tag,), min_length=60)
+        return Shown(Packet(frame, name), bundle.mode, _name(bundle), ((bundle, version),))
+
+    def nested(names: list[str], pair: tuple[Bundle, Bundle], versions: tuple[int, int], packet: bytes) -> Shown:
+        frame = hoststack.frame(packet, *pair, framing1=framing(names[0], versions[0]),
+                                framing2=framing(names[1], versions[1]))
+        uses = tuple(zip(pair, versions, strict=True))
+        return Shown(Packet(frame, *names), "nested", f"{_name(pair[0])} in {_name(pair[1])}", uses)
+
     for version in (4, 6):
         for bundle in filter(built, _single(0x1000 * version)):
             name = add(f"v{version} {bundle.mode} {_name(bundle)}", bundle)
             # The second half of a tunnel's packets has the other family inside.
             for n, size in enumerate(_SIZES):
                 inner = version if not bundle.tunnel or n < 2 else 10 - version
-                frame = hoststack.frame(_udp(inner, size, rng), bundle, framing1=framing(name, version),
-                                        vlan=(100,) if size == 77 else (), min_length=60)
-                shown.append(Shown(Packet(frame, name), bundle.mode, _name(bundle), ((bundle, version),)))
+                tag = 100 if size == 77 else None
+                plans.append(partial(single, name, bundle, version, _udp(inner, size, rng), tag))
         for inner, outer in _nested(0x1000 * version + 0x100):
             if not built(inner, outer):
                 continue
             names = [add(f"v{version} {kind} {_name(bundle)} {bundle.ops[0].spi:#x}", bundle)
                      for kind, bundle in (("inner", inner), ("outer", outer))]
             for around in (version, 10 - version):
-                frame = hoststack.frame(_udp(version, rng.choice(_SIZES), rng), inner, outer,
-                                        framing1=framing(names[0], version), framing2=framing(names[1], around))
-                suite = f"{_name(inner)} in {_name(outer)}"
-                uses = ((inner, version), (outer, around))
-                shown.append(Shown(Packet(frame, *names), "nested", suite, uses))
+                packet = _udp(version, rng.choice(_SIZES), rng)
+                plans.append(partial(nested, names, (inner, outer), (version, around), packet))
         for size in _SIZES[1:]:
-            frame = hoststack.frame(_udp(version, size, rng))
-            shown.append(Shown(Packet(frame), "pass-through", "no SA"))
+            plain = Shown(Packet(hoststack.frame(_udp(version, size, rng))), "pass-through", "no SA")
+            plans.append(partial(lambda one: one, plain))
 
-    rng.shuffle(shown)
+    rng.shuffle(plans)
+    shown = [plan() for plan in plans]
     shown[10:10] = [_truncated(shown)]
     shown[30:30] = [_foreign(shown)]
     return bundles, shown

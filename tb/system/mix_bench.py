@@ -15,7 +15,7 @@ from nicsec.config import Config
 from nicsec_sim.bench import session
 from nicsec_sim.bench.axis import random_pause
 from nicsec_sim.ndis import Miniport
-from nicsec_sim.ndis.player import play
+from nicsec_sim.ndis.player import Ledger, play
 from system.mix_traffic import Mismatch, Traffic
 
 #: Packets between two changes of gaps and back-pressure, and cycles in which anything left over comes out.
@@ -58,9 +58,10 @@ async def mix(dut):
     await miniport.initialize()
     traffic = Traffic(Config.from_dict(job["config"]), job["seed"], **job["options"])
     weather = Weather(link, job["seed"])
+    ledger = Ledger()
     try:
         with (directory / "progress").open("w", buffering=1) as progress:
-            async for outcome in play(miniport, traffic.bundles, traffic.packets(job["packets"])):
+            async for outcome in play(miniport, traffic.bundles, traffic.packets(job["packets"]), ledger=ledger):
                 traffic.judge(outcome)
                 progress.write(outcome.status + "\n")
                 if outcome.index % _SPELL == 0:
@@ -68,10 +69,11 @@ async def mix(dut):
         await link.wait(_SETTLE)
         miniport.assert_idle()
         await _agree(miniport, traffic.statuses)
+        traffic.audit(ledger)
     except Exception as error:
         line = error.line if isinstance(error, Mismatch) else traffic.oldest
         text = str(error) if isinstance(error, Mismatch) else f"{type(error).__name__}: {error}"
         (directory / "mismatch.json").write_text(json.dumps({"text": text, "line": line}))
         raise
-    summary = {"statuses": dict(traffic.statuses), "sas": len(traffic.bundles), "cycles": link.cycle}
+    summary = traffic.summary | {"events": len(ledger.events), "cycles": link.cycle}
     (directory / "summary.json").write_text(json.dumps(summary))

@@ -2,23 +2,28 @@
 """Random traffic without end, and the golden model that judges it; everything follows from a configuration and a seed.
 
 Most packets are sound and of any shape, suite and size that the build has; the rest are damaged, cut, too long, marked
-bad, or sent with the wrong SAs. SAs come and go: there are more of them than any table has slots.
+bad, or sent with the wrong SAs. IVs from frames rise but for a small share. SAs come and go: there are more of them
+than any table has slots. Between packets they are updated, or deleted with packets in flight; lifetimes end. What the
+SAs counted and told is compared at the end.
 """
 
 import json
 import random
 from collections import Counter, deque
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from model.cases import EXTENSIONS, OPTIONS, packet, random_bundle, random_framing
 from model.faults import faults, faulty
 from nicsec_sim import hoststack
 from nicsec_sim.hoststack import Framing
 from nicsec_sim.model.engine import Engine
-from nicsec_sim.model.sa import Bundle
+from nicsec_sim.model.sa import Bundle, Limits
 from nicsec_sim.ndis.checksum import checksum_fields
+from nicsec_sim.ndis.device import SaCounts
+from nicsec_sim.ndis.fake import lacking_features
 from nicsec_sim.ndis.nbl import ChecksumInfo
-from nicsec_sim.ndis.player import Packet
+from nicsec_sim.ndis.player import Delete, Packet, Update
 
 __all__ = ["Mismatch", "Traffic"]
 
@@ -51,47 +56,132 @@ class Traffic:
     def __init__(self, config, seed, *, sizes=SIZES, long=True):
         self.bundles = {}
         self.statuses = Counter()
+        self.changes = Counter()
         self._rng = random.Random(seed)
         self._config, self._sizes, self._long = config, sizes, long
-        lacking = () if config.checksum else ("csum_ip", "csum_l4")
+        lacking = lacking_features(config)
+        self._lifetimes = "lifetime" not in lacking
         self._engine = Engine(encr=config.encr, auth=config.auth, max_frame=config.max_frame, unsupported=lacking)
         self._algorithms = {"encr": config.encr, "auth": config.auth}
         self._recent = {"transport": deque(maxlen=_WORKING_SET // 2), "tunnel": deque(maxlen=_WORKING_SET // 2)}
         self._sas = {}
-        # The player keeps an SA with a used-up counter in its slot for good.
+        self._names = {}
+        # The player keeps an SA with a used-up counter, or an ended lifetime, in its slot until it is deleted.
         self._spendable = config.sa_slots // 4
+        self._spent = {}
+        # SAs to be deleted with packets in flight: how many packets of theirs come before that.
+        self._doomed = {}
+        self._gone = set()
         self._waiting = deque()
 
     def packets(self, count):
-        """``count`` packets; what the golden model makes of each is noted as it is taken."""
+        """``count`` packets, with changes of SAs between them; the golden model judges each as it is taken."""
         for index in range(count):
+            for change in self._changes():
+                self.changes[type(change).__name__.lower()] += 1
+                yield change
             one = self._packet()
             self._expect(index, one)
             yield one
 
     def judge(self, outcome):
         """Compare an outcome with the golden model's; raises `Mismatch`."""
-        status, frame, line = self._waiting[0]
-        if (outcome.status, outcome.frame) != (status, frame):
+        waiting = self._waiting[0]
+        status, frame = waiting.status, waiting.frame
+        if waiting.deleted and (outcome.status, outcome.frame) == ("bad_handle", None):
+            # It was in flight when its SA was deleted; those behind it must be refused too.
+            self._gone.add(waiting.deleted)
+        elif (outcome.status, outcome.frame) != (status, frame) or waiting.deleted in self._gone:
             sent, wanted = (data and data.hex() for data in (outcome.frame, frame))
-            raise Mismatch(f"packet {outcome.index}: {outcome.status} {sent}, not {status} {wanted}", line())
+            raise Mismatch(f"packet {outcome.index}: {outcome.status} {sent}, not {status} {wanted}", waiting.line())
         self._waiting.popleft()
-        self.statuses[status] += 1
+        self.statuses[outcome.status] += 1
+
+    def audit(self, ledger):
+        """Compare what the SAs counted and told with the golden model's; raises `Mismatch`."""
+        if not self._lifetimes:
+            return
+        for name, sa in self._sas.items():
+            counts = ledger.counts.get(name, SaCounts())
+            # What was in flight when an SA was deleted may have counted or not.
+            if name not in self._doomed and counts != SaCounts(sa.packets, sa.octets, sa.errors):
+                wanted = SaCounts(sa.packets, sa.octets, sa.errors)
+                raise Mismatch(f"{name} ({sa.bundle.limits}) has {counts}, not {wanted}", None)
+        wanted = [(self._names[event.sa], event.kinds) for event in self._engine.events]
+        told = iter(wanted) if ledger.lost else None
+        if ledger.events != wanted and not (told and all(event in told for event in ledger.events)):
+            raise Mismatch(f"the events are {ledger.events}, not {wanted}", None)
+
+    @property
+    def summary(self):
+        """Completions by status, how many SAs there were, and the changes of them by kind."""
+        return {"statuses": dict(self.statuses), "sas": len(self.bundles), "changes": dict(self.changes)}
 
     @property
     def oldest(self):
         """The oldest packet without an outcome, as a case of ``nicsec replay``; None when there is none."""
-        return self._waiting[0][2]() if self._waiting else None
+        return self._waiting[0].line() if self._waiting else None
 
     def _add(self, bundle):
         name = f"sa{len(self.bundles)}"
-        if self._rng.random() < 0.03 and self._spendable and any(op.generates_iv for op in bundle.ops):
-            self._spendable -= 1
-            first = 2**64 - self._rng.randrange(1, 4)
-            bundle = Bundle(bundle.mode, tuple(replace(op, iv_init=first) for op in bundle.ops))
+        rng = self._rng
+        if rng.random() < 0.05:
+            first = 2**64 - rng.randrange(1, 4)
+            ops = (replace(op, iv_init=first) if op.generates_iv else op for op in bundle.ops)
+            bundle = replace(bundle, ops=tuple(ops))
+        if self._lifetimes and rng.random() < 0.15:
+            bundle = replace(bundle, limits=self._limits())
         self.bundles[name] = bundle
-        self._sas[name] = self._engine.add_sa(bundle)
+        self._sas[name] = sa = self._engine.add_sa(bundle)
+        self._names[sa] = name
         return name
+
+    def _limits(self, packets=0, octets=0):
+        """Limits that are soon reached by an SA that has counted so much, some of them none."""
+        rng = self._rng
+        return Limits(**{
+            name: base + rng.randrange(1, span) if rng.random() < 0.5 else 0
+            for name, base, span in (("soft_packets", packets, 6), ("hard_packets", packets, 12),
+                                     ("soft_bytes", octets, 3000), ("hard_bytes", octets, 9000))
+        })
+
+    def _changes(self):
+        """What happens to SAs ahead of the next packet."""
+        rng = self._rng
+        for name in [name for name, left in self._doomed.items() if left == 0]:
+            self._doomed[name] = -1
+            for waiting in self._waiting:
+                if waiting.alone == name:
+                    waiting.deleted = name
+            self._engine.delete_sa(self._sas[name])
+            yield Delete(name, wait=False)
+        while len(self._spent) > self._spendable:
+            name = next(iter(self._spent))
+            del self._spent[name]
+            for recent in self._recent.values():
+                # Some go on being sent with.
+                if name in recent and rng.random() < 0.7:
+                    recent.remove(name)
+            self._engine.delete_sa(self._sas[name])
+            yield Delete(name)
+        if rng.random() < 0.08 and (name := self._any()):
+            sa = self._sas[name]
+            ops = [n for n, op in enumerate(sa.bundle.ops) if op.esn]
+            if ops:
+                n, high = rng.choice(ops), rng.choice((0, 1, rng.getrandbits(32)))
+                self._engine.update_sa(sa, [high if k == n else None for k in range(n + 1)])
+                yield Update(name, sa.bundle.ops[n].protocol, sa.bundle.ops[n].spi, high)
+        if self._lifetimes and rng.random() < 0.02 and (name := self._any()):
+            sa = self._sas[name]
+            limits = self._limits(sa.packets, sa.octets)
+            self._engine.update_sa(sa, limits=limits)
+            yield Update(name, limits=limits)
+
+    def _any(self):
+        """An SA that packets are drawn for and that may be changed; None if there is none."""
+        names = [name for recent in self._recent.values() for name in recent
+                 if self._sas[name].valid and name not in self._doomed and name not in self._spent]
+        return self._rng.choice(names) if names else None
 
     def _sa(self, mode):
         recent = self._recent[mode]
@@ -108,6 +198,8 @@ class Traffic:
                          esn=rng.random() < 0.3, iv=rng.choice(("frame", "generate")))
             fault = rng.choice([*faults(one), None])
             return Packet(fault.broken(one.frame) if fault else one.frame, self._add(one.sa1), self._add(one.sa2))
+        if rng.random() < 0.06:
+            return self._doomed_packet()
         names = [self._sa(rng.choice(("transport", "tunnel"))), self._sa("tunnel") if rng.random() < 0.3 else None]
         frame = self._frame(*names)
         error, checksum = False, 0
@@ -121,6 +213,38 @@ class Traffic:
         high = rng.choice((None, None, 0, 1, rng.getrandbits(32)))
         return Packet(frame, *names, esn_high=high, error=error, checksum=checksum)
 
+    def _doomed_packet(self):
+        """A sound packet for one SA that will be deleted while some of its packets are in flight, or was already."""
+        rng = self._rng
+        names = [name for name, left in self._doomed.items() if left > 0 or (left == -1 and rng.random() < 0.2)]
+        if names:
+            name = rng.choice(names[-3:])
+        else:
+            shape = None if self._config.auth else "esp"
+            bundle = random_bundle(rng, "transport", shape=shape, **self._algorithms)
+            name = f"sa{len(self.bundles)}"
+            self.bundles[name] = bundle
+            self._sas[name] = sa = self._engine.add_sa(bundle)
+            self._names[sa] = name
+            self._doomed[name] = rng.randrange(1, 5)
+        if self._doomed[name] > 0:
+            self._doomed[name] -= 1
+        return Packet(self._frame(name, None), name)
+
+    def _ivs(self, name):
+        """IVs for a packet's ops that must rise, in the SA or both; most do."""
+        rng, sa = self._rng, self._sas[name]
+        low = max((count for count, op in zip(sa.counters, sa.bundle.ops, strict=True) if op.judges_iv), default=0)
+        kind = rng.random()
+        if kind < 0.06:
+            value = rng.randrange(low) if low else 0
+        elif kind < 0.065:
+            value = 2**64 - 1
+        else:
+            value = min(low + rng.choice((0, 0, 0, 1, 2, 1000, 1 << 32)), 2**64 - 1)
+        iv = value.to_bytes(8, "big")
+        return {field: iv for field, op in (("iv", sa.bundle.esp), ("ah_iv", sa.bundle.ah)) if op and op.judges_iv}
+
     def _frame(self, name1, name2):
         rng = self._rng
         sa1, sa2 = self.bundles[name1], name2 and self.bundles[name2]
@@ -130,8 +254,8 @@ class Traffic:
         inner = packet(rng, rng.choice((4, 6)), size, options=rng.choice(OPTIONS), extensions=rng.choice(EXTENSIONS))
         return hoststack.frame(
             inner, sa1, sa2,
-            framing1=random_framing(rng, sa1),
-            framing2=random_framing(rng, sa2) if sa2 else Framing(),
+            framing1=replace(random_framing(rng, sa1), **self._ivs(name1)),
+            framing2=replace(random_framing(rng, sa2), **self._ivs(name2)) if sa2 else Framing(),
             vlan=tuple(rng.getrandbits(16) for _ in range(rng.choice((0, 0, 1, 2)))),
             min_length=rng.choice((0, 0, 60, 128)),
         )
@@ -162,7 +286,7 @@ class Traffic:
     def _expect(self, index, one):
         names = (one.sa1, one.sa2)
         sas = [self._sas[name] if name else None for name in names]
-        before = [sa and list(sa.counters) for sa in sas]
+        before = [sa and _as_of(sa) for sa in sas]
         bundles = [sa.bundle for sa in reversed(sas) if sa]
         request = checksum_fields(one.checksum, one.frame, bundles) if one.checksum else {}
         result = self._engine.process(
@@ -173,15 +297,43 @@ class Traffic:
             # As the counters stood, so that the case gives the same IVs alone.
             return json.dumps({
                 "id": f"packet {index}", "layer": "ethernet", "frame": one.frame.hex(),
-                "sa1": _as_of(sas[0], before[0]), "sa2": _as_of(sas[1], before[1]), "esn_high": one.esn_high,
+                "sa1": before[0] and before[0].to_json(), "sa2": before[1] and before[1].to_json(),
+                "esn_high": one.esn_high,
                 "error": one.error, "checksum": one.checksum,
             })
 
-        self._waiting.append((result.status.text, result.frame, line))
+        alone = one.sa1 if one.sa2 is None else None
+        self._waiting.append(_Waiting(result.status.text, result.frame, line, alone))
+        for name, sa in zip(names, sas, strict=True):
+            if name and sa.valid and _is_spent(sa):
+                self._spent[name] = True
 
 
-def _as_of(sa, counters):
-    if sa is None:
-        return None
-    ops = (replace(op, iv_init=min(count, 2**64 - 1)) for op, count in zip(sa.bundle.ops, counters, strict=True))
-    return Bundle(sa.bundle.mode, tuple(ops)).to_json()
+@dataclass
+class _Waiting:
+    """A packet without an outcome: what is expected, the SA that it names alone, and that SA if it is deleted since."""
+
+    status: str
+    frame: bytes | None
+    line: Callable[[], str]
+    alone: str | None
+    deleted: str | None = None
+
+
+def _is_spent(sa):
+    """Whether the SA can not be loaded again as it stands."""
+    used_up = any(count >= 2**64 for count, op in zip(sa.counters, sa.bundle.ops, strict=True)
+                  if op.generates_iv or op.judges_iv)
+    return used_up or sa.limits.expired(sa.packets, sa.octets)
+
+
+def _as_of(sa):
+    """The SA's bundle with counters, high halves and limits as they stand; of what is over, something is left."""
+    ops = tuple(
+        replace(op, iv_init=min(count, 2**64 - 1), esn_high=high if op.esn else op.esn_high)
+        for op, count, high in zip(sa.bundle.ops, sa.counters, sa.highs, strict=True)
+    )
+    used = {"packets": sa.packets, "bytes": sa.octets}
+    limits = Limits(**{name: max(1, value - used[name.partition("_")[2]]) if value else 0
+                       for name, value in vars(sa.limits).items()})
+    return Bundle(sa.bundle.mode, ops, limits)

@@ -23,6 +23,8 @@ def mixed(config, packets, **options):
     assert sum(statuses.values()) == packets
     assert packets / 2 < statuses["success"] < packets
     assert summary["sas"] > config.sa_slots or packets < 100
+    if packets > 1000:
+        assert min(summary["changes"]["update"], summary["changes"]["delete"], summary["events"]) > 5
     return statuses
 
 
@@ -43,7 +45,8 @@ def test_mix_on_icarus():
 def test_mix_of_every_preset_on_the_model(preset):
     """Driver and traffic alone: thousands of packets, of which a build's every algorithm gets some."""
     statuses = mixed(PRESETS[preset], 1500, sim="model")
-    common = {"malformed", "invalid_protocol", "spi_mismatch", "missing_esp", "iv_exhausted", "input_error"}
+    common = {"malformed", "invalid_protocol", "spi_mismatch", "missing_esp", "input_error", "bad_handle", "iv_repeat",
+              "lifetime_expired"}
     assert common <= set(statuses)
 
 
@@ -55,6 +58,30 @@ def test_traffic_repeats_and_covers_the_build():
     ops = [op for bundle in traffic.bundles.values() for op in bundle.ops]
     assert {op.encr_alg for op in ops} - {None} == set(PRESETS["full"].encr)
     assert {op.auth_alg for op in ops} - {None} == set(PRESETS["full"].auth)
+
+
+@pytest.mark.parametrize("what", ["counts", "events"])
+def test_what_sas_count_and_tell_is_compared(what, monkeypatch):
+    """An engine that counts an error too many, once, or keeps one event to itself."""
+    query, tell, done = ModelLink._query, ModelLink._raise_events, []
+
+    def miscount(self):
+        result = query(self)
+        if self.counts[0] > 2 and not done:
+            done.append(self.counts)
+            self.counts = (*self.counts[:2], self.counts[2] + 1)
+        return result
+
+    def swallow(self):
+        if self.engine.events and not done:
+            done.append(self.engine.events.popleft())
+        tell(self)
+
+    name, wrong = {"counts": ("_query", miscount), "events": ("_raise_events", swallow)}[what]
+    monkeypatch.setattr(ModelLink, name, wrong)
+    with pytest.raises(Mismatch, match={"counts": r"has SaCounts\(", "events": "the events are"}[what]):
+        run_mix(CONFIG, 300, SEED, sim="model")
+    assert done
 
 
 @pytest.mark.parametrize("where", ["frame", "status"])

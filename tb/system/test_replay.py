@@ -22,7 +22,7 @@ CONFIG = PRESETS["basic"]
 def line(case, n, layer="ethernet"):
     """A case of the model's benches as a line: one override for both bundles, and counters at their start."""
     def bundle(sa):
-        return sa and Bundle(sa.mode, tuple(replace(op, iv_init=1) for op in sa.ops)).to_json()
+        return sa and Bundle(sa.mode, tuple(replace(op, iv_init=None) for op in sa.ops)).to_json()
 
     data = case.frame if layer == "ethernet" else case.frame[14:]
     return {"id": f"case {n}", "layer": layer, "frame": data.hex(), "sa1": bundle(case.sa1), "sa2": bundle(case.sa2),

@@ -118,7 +118,6 @@ class ModelLink:
         self, *, encr=None, auth=None, max_frame=9600, sa_slots=256, config_hash=0, lacking=(), event_depth=16
     ):
         self.engine = Engine(encr=encr, auth=auth, max_frame=max_frame, enabled=False, unsupported=lacking)
-        self.config_hash = config_hash
         self.cycle = 0
         self.slots: list[SecurityAssociation | None] = [None] * sa_slots
         self.generations = [0] * sa_slots
@@ -130,6 +129,18 @@ class ModelLink:
         self.event_depth = event_depth
         self.events_lost = False
         self.irq_status = self.irq_mask = Irq(0)
+        self._fixed: dict[int, int] = {
+            Reg.ID: IDENTITY,
+            Reg.VERSION: 0x00010000,
+            Reg.CONFIG_HASH: config_hash,
+            Reg.CAP_LANES: 1,
+            Reg.CAP_SA_SLOTS: sa_slots,
+            Reg.CAP_MAX_FRAME: max_frame,
+            Reg.CAP_ENCR: sum(1 << ENCR_IDS[name] for name in self.engine.encr),
+            Reg.CAP_AUTH: sum(1 << AUTH_IDS[name] for name in self.engine.auth),
+            Reg.CAP_FEATURES: sum(Feature[name.upper()] for name in FEATURES if self.engine.supports(name)),
+            Reg.STATUS: 1,
+        }
         self.counters = dict.fromkeys(COUNTER_NAMES, 0)
         self.status_counts = dict.fromkeys(Status, 0)
         self.completions: deque[bytes] = deque()
@@ -158,32 +169,27 @@ class ModelLink:
         """Nothing here takes time."""
 
     async def read(self, offset: int) -> int:
-        engine = self.engine
-        fixed = {
-            Reg.ID: IDENTITY,
-            Reg.VERSION: 0x00010000,
-            Reg.CONFIG_HASH: self.config_hash,
-            Reg.CAP_LANES: 1,
-            Reg.CAP_SA_SLOTS: len(self.slots),
-            Reg.CAP_MAX_FRAME: engine.max_frame,
-            Reg.CAP_ENCR: sum(1 << ENCR_IDS[name] for name in engine.encr),
-            Reg.CAP_AUTH: sum(1 << AUTH_IDS[name] for name in engine.auth),
-            Reg.CAP_FEATURES: sum(Feature[name.upper()] for name in FEATURES if engine.supports(name)),
-            Reg.CTRL: int(engine.enabled),
-            Reg.STATUS: 1,
+        if (value := self._fixed.get(offset)) is not None:
+            return value
+        packets, octets, errors = self.counts
+        handle, kinds = self.events[0] if self.events else (0, 0)
+        registers: dict[int, int] = {
+            Reg.CTRL: self.engine.enabled,
+            Reg.IRQ_STATUS: self.irq_status,
+            Reg.IRQ_MASK: self.irq_mask,
             Reg.SA_HANDLE: self.handle,
             Reg.SA_STATUS: self.result,
             Reg.SA_FREE: self.slots.count(None),
-            Reg.IRQ_STATUS: self.irq_status,
-            Reg.IRQ_MASK: self.irq_mask,
-            Reg.SA_EVENT: self.events[0][0] if self.events else 0,
-            Reg.SA_EVENT_KIND: (self.events[0][1] if self.events else 0) | EVENTS_LOST * self.events_lost,
-            Reg.SA_ERRORS: self.counts[2],
+            Reg.SA_EVENT: handle,
+            Reg.SA_EVENT_KIND: kinds | EVENTS_LOST * self.events_lost,
+            Reg.SA_PACKETS: packets & _MASK,
+            Reg.SA_PACKETS + 4: packets >> 32,
+            Reg.SA_BYTES: octets & _MASK,
+            Reg.SA_BYTES + 4: octets >> 32,
+            Reg.SA_ERRORS: errors,
         }
-        for name, value in ((Reg.SA_PACKETS, self.counts[0]), (Reg.SA_BYTES, self.counts[1])):
-            fixed |= {name: value & _MASK, name + 4: value >> 32}
-        if offset in fixed:
-            return int(fixed[offset])
+        if offset in registers:
+            return int(registers[offset])
         n = offset - Reg.COUNTERS >> 3
         if 0 <= n < len(COUNTER_NAMES):
             return self.counters[COUNTER_NAMES[n]] >> 8 * (offset & 4) & _MASK

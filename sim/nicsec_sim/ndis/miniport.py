@@ -44,7 +44,7 @@ class PacketResult:
         return 0 if self.accepted is None or self.completed is None else self.completed - self.accepted
 
 
-@dataclass
+@dataclass(eq=False)
 class _Sa:
     """The driver's note of an SA; ``bundle`` holds keys only while the SA may yet turn out to be a tunnel's."""
 
@@ -237,8 +237,8 @@ class Miniport:
             taken = counts.packets
         counters = [min(2**64, n + taken) if op.generates_iv else n
                     for op, n in zip(sa.bundle.ops, sa.counters, strict=True)]
-        for sent in self._packets:
-            for k, n, iv in sent.ivs:
+        for sent in self._packets if sa.pending else ():
+            for k, n, iv in sent.ivs if sa in sent.sas else ():
                 if sent.sas[k] is sa:
                     counters[n] = max(counters[n], iv + 1)
         return Standing(sa.before + counts, tuple(counters), tuple(sa.highs))

@@ -85,6 +85,8 @@ class Ledger:
 class _Loaded:
     handle: int
     users: int = 0
+    #: Known to have no way on, as its counters are used up or its lifetime is over: it keeps its slot.
+    stuck: bool = False
 
 
 class _Cache:
@@ -104,24 +106,25 @@ class _Cache:
     def _bundle(self, name: str) -> Bundle:
         return self._later.get(name) or self._bundles[name]
 
-    async def _remove(self, name: str) -> None:
+    async def _remove(self, name: str, counts: SaCounts | None = None) -> None:
         assert self._miniport.capabilities is not None
         sa = self._loaded.pop(name)
         if Feature.LIFETIME in self._miniport.capabilities.features:
-            counts = await self._miniport.query_sa(sa.handle)
+            counts = counts or await self._miniport.query_sa(sa.handle)
             self._ledger.counts[name] = self._ledger.counts.get(name, SaCounts()) + counts
         await self._miniport.delete_sa(sa.handle)
 
     async def _evict(self) -> bool:
         for name, sa in self._loaded.items():
-            if sa.users:
+            if sa.users or sa.stuck:
                 continue
-            # What has no way on, as its counters are used up or its lifetime is over, keeps its slot.
-            later = resumed(self._bundle(name), await self._miniport.standing(sa.handle))
+            standing = await self._miniport.standing(sa.handle)
+            later = resumed(self._bundle(name), standing)
             if later is not None:
                 self._later[name] = later
-                await self._remove(name)
+                await self._remove(name, standing.counts)
                 return True
+            sa.stuck = True
         return False
 
     async def acquire(self, name: str) -> int | None:
@@ -168,6 +171,7 @@ class _Cache:
                                for n, value in vars(change.limits).items()})
             if name in self._loaded:
                 await self._miniport.set_limits(self._loaded[name].handle, limits)
+                self._loaded[name].stuck = False
             bundle = replace(bundle, limits=limits)
         if change.esn_high is not None:
             if name in self._loaded:
