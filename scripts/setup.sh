@@ -24,5 +24,5 @@ fi
 # The build back end is pinned like the rest, which pip's isolated builds would not do.
 install() { .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt "$@"; }
 install hatchling editables
-install --no-build-isolation --editable '.[synth,test]'
+install --no-build-isolation --editable '.[synth,test,report]'
 echo "$key" > "$stamp"

@@ -12,6 +12,7 @@ from .commands.demo import demo
 from .commands.fit import fit
 from .commands.protect import protect
 from .commands.replay import replay
+from .commands.report import report
 from .doctor import doctor
 from .errors import NicsecError
 from .generate import generate
@@ -45,7 +46,7 @@ def _options(
     pass
 
 
-for _command in (demo, protect, replay, generate, bench, fit, doctor):
+for _command in (demo, protect, replay, generate, bench, fit, report, doctor):
     app.command()(_command)
 
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """``nicsec bench``: its figures are whole and plausible, and a frame that is not the model's fails it."""
 
+import importlib.util
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from nicsec.config import PRESETS
@@ -173,3 +175,16 @@ def test_options_are_checked(arguments, message):
 def test_measured_packets_suit_lanes_and_dozens():
     phases = Phases.of(TINY, 13)
     assert (phases.count, phases.at("imix").count, phases.at(80).count) == (24, 48, 24)
+
+
+def test_the_waterfall_of_another_simulator_has_as_many_cycles():
+    """Amaranth's simulator counts, state by state, the cycles a packet that the bench counts at the ports."""
+    path = Path(__file__).parents[2] / "scripts" / "waterfall.py"
+    spec = importlib.util.spec_from_file_location("waterfall", path)
+    waterfall = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(waterfall)
+    found = waterfall.trace(TINY, GCM, 80)
+    assert sum(step["cycles"] for step in found["steps"]) == found["cycles"]
+    assert {"WALK", "RUN", "VERDICT"} <= {step["state"] for step in found["steps"]}
+    (point,) = measure.measure(TINY, [Point(GCM, "transport", 80, 1)], Phases.of(TINY, 1))
+    assert found["cycles"] == pytest.approx(point["cycles_per_packet"], abs=1)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``nicsec bench``: throughput, latency and utilisation in cycles, every frame judged by the golden model."""
 
+import hashlib
 import json
 import os
 import shlex
@@ -101,21 +102,20 @@ def bench(
         except OSError as error:
             raise InputError(f"--json: {as_json}: {error.strerror}") from None
     with err.status("building the simulation model (only the first time)"):
-        runner.build_engine(engine, "verilator")
+        model = runner.build_engine(engine, "verilator")
     with progress(f"{len(points)} points of {phases.total} packets", len(points)) as report:
         figures = measure(engine, points, phases, seed=seed, jobs=jobs or os.cpu_count() or 1, progress=report)
     name = next((name for name, known in PRESETS.items() if known == engine), None)
     if as_json is not None:
-        as_json.write_text(json.dumps(_document(engine, name, seed, figures), indent=1) + "\n")
+        as_json.write_text(json.dumps(_document(engine, name, model, seed, figures), indent=1) + "\n")
     out.print(_table(name or engine.hash[:16], phases, figures))
     out.print(f"Bytes are without FCS. 10GbE is the clock for 10 Gb/s less {ETHERNET_OVERHEAD} bytes a frame. The "
               "share of the limit follows from blocks and cycles, not from counters in the engine.", soft_wrap=True)
 
 
-def _document(config, preset, seed, figures):
+def _document(config, preset, model, seed, figures):
     from nicsec import __version__
 
-    from .. import runner
     from ..tools import find_verilator
 
     return {
@@ -125,7 +125,7 @@ def _document(config, preset, seed, figures):
         "preset": preset,
         "config": config.to_dict(),
         "config_hash": config.hash,
-        "gateware_hash": runner.gateware_hash(),
+        "verilog_hash": hashlib.sha256(model.verilog.read_bytes()).hexdigest(),
         "simulator": f"verilator {find_verilator().version}",
         "seed": seed,
         "notes": NOTES,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``nicsec fit``: area and routed Fmax of a whole configuration on ECP5, area on other parts, with the open tools."""
 
+import hashlib
 import json
 import shlex
 import statistics
@@ -63,7 +64,7 @@ def fit(
         except OSError as error:
             raise InputError(f"-o: {output}: {error.strerror}") from None
     text = runner.verilog_path(lambda: Engine(engine), _TOP, engine.hash).read_text()
-    document = _document(engine)
+    document = _document(engine, text)
     build = Path(runner.cache_root()) / "fit"
     jobs: list[tuple[str, Any]] = [(f"seed {options.seed}", options) for options in runs]
     jobs += [(family, family) for family in area_of or ()]
@@ -90,7 +91,7 @@ def fit(
         _show(document, path, blocks)
 
 
-def _document(config: Any) -> dict[str, Any]:
+def _document(config: Any, text: str) -> dict[str, Any]:
     from nicsec import __version__
 
     return {
@@ -100,7 +101,7 @@ def _document(config: Any) -> dict[str, Any]:
         "preset": next((name for name, known in PRESETS.items() if known == config), None),
         "config": config.to_dict(),
         "config_hash": config.hash,
-        "gateware_hash": runner.gateware_hash(),
+        "verilog_hash": hashlib.sha256(text.encode()).hexdigest(),
         "runs": [],
         "areas": [],
     }

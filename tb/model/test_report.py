@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``nicsec report`` on small files made here: what it joins, what it leaves out, and what it refuses."""
+
+import json
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import pytest
+from nicsec.config import PRESETS
+from nicsec_sim.cli import app
+from nicsec_sim.errors import InputError
+from nicsec_sim.report import lane_series, load, sustained, tables
+from typer.testing import CliRunner
+
+pytest.importorskip("matplotlib")
+
+TINY = PRESETS["tiny"]
+
+
+def point(suite, size, bits, *, mode="transport", sas=1, frame=None):
+    return {
+        "suite": suite, "mode": mode, "sas": sas, "size": size,
+        "frame_bytes": frame or (371.2 if size == "imix" else size),
+        "bits_per_cycle": bits, "limit": {"unit": "aes", "share": 0.5, "bits_per_cycle": 2 * bits},
+        "latency": {"min": 10, "median": 11.5, "p99": 12, "max": 12, "alone": None if size == "imix" else 9},
+    }
+
+
+def document(kind, config, *, verilog="v", **more):
+    preset = next((name for name, known in PRESETS.items() if known == config), None)
+    return {"kind": kind, "command": f"nicsec {kind} {config.lanes}", "preset": preset, "config": config.to_dict(),
+            "config_hash": config.hash, "verilog_hash": verilog, **more}
+
+
+def bench(config, factor=1.0, **more):
+    points = [point("aes-128-gcm", 80, 4 * factor), point("aes-128-gcm", 1518, 12 * factor),
+              point("aes-128-gcm", "imix", 8 * factor), point("aes-256-gcm", 80, 3 * factor, frame=98)]
+    return document("nicsec-bench", config, points=points, **more)
+
+
+def run(seed, fmax, lut4=8000):
+    block = {"lut4": lut4 - 1000, "ff": 900, "bram": 10, "dsp": 0}
+    return {
+        "device": "85k", "speed": 8, "seed": seed, "lut4": lut4, "ff": 1000, "bram": 20, "dsp": 0, "fmax_mhz": fmax,
+        "blocks": {"": {"lut4": 100, "ff": 50, "bram": 0, "dsp": 0}, "core.lane.walker": block,
+                   "core.lane.walker.deep": {"lut4": 900, "ff": 50, "bram": 10, "dsp": 0}},
+        "source_path": [{"signal": "lane.walker.addr[3]", "logic_ns": 1.25, "routing_ns": 2.5, "cells": 3}],
+    }
+
+
+def fit(config, *rates, **more):
+    return document("nicsec-fit", config, runs=[run(n, rate, **more) for n, rate in enumerate(rates, 1)], areas=[])
+
+
+def write(directory, *documents):
+    paths = []
+    for n, values in enumerate(documents):
+        paths.append(directory / f"{n}.json")
+        paths[-1].write_text(json.dumps(values))
+    return paths
+
+
+def found(builds):
+    return {(heading, table.title): table for heading, tables_ in tables(builds) for table in tables_}
+
+
+def test_throughput_is_bits_a_cycle_times_the_median_fmax(tmp_path):
+    builds = load(write(tmp_path, bench(TINY), fit(TINY, 100.0, 130.0, 110.0)))
+    (build,) = builds
+    assert build.fmax == 110
+    table = found(builds)["Throughput", "tiny: Gb/s, transport mode, 1 SA"]
+    assert table.headings == ["suite", "80", "1518", "imix"]
+    # 12 bits at 110 MHz are 1.32 Gb/s; 1GbE with 1518 bytes is 0.984 of frames. A longer packet is marked.
+    assert table.rows == [["aes-128-gcm", "0.44", "1.32 (1G)", "0.88"], ["aes-256-gcm", "0.33*", "", ""]]
+    density = found(builds)["Throughput for area", ""]
+    assert density.rows[0] == ["tiny", "aes-128-gcm", "0.055", "", "0.165", "0.110"]
+    overview = found(builds)["Builds", ""].rows[0]
+    assert overview[-2:] == ["3", "110.0 (100 to 130)"]
+
+
+def test_what_was_not_measured_does_not_appear(tmp_path):
+    only_bench = found(load(write(tmp_path, bench(TINY))))
+    assert ("Throughput", "tiny: bits a cycle, transport mode, 1 SA") in only_bench
+    assert not {heading for heading, _ in only_bench} & {"Area by block", "Throughput for area", "Critical paths",
+                                                         "Lanes", "Where the cycles go", "Other parts, area only"}
+    assert not any("Gb/s" in title for _, title in only_bench)
+    only_fit = found(load(write(tmp_path, fit(TINY, 100.0))))
+    assert {heading for heading, _ in only_fit} == {"Builds", "Area by block", "Critical paths"}
+
+
+def test_area_by_block_adds_what_lies_deeper(tmp_path):
+    table = found(load(write(tmp_path, fit(TINY, 100.0))))["Area by block", "tiny"]
+    assert table.rows == [["lane.walker", "7,900", "950", "20", "0"], ["ports", "100", "50", "0", "0"]]
+
+
+def test_lanes_in_a_row(tmp_path):
+    configs = [replace(TINY, lanes=lanes) for lanes in (4, 1, 2)]
+    documents = [one for config in configs
+                 for one in (bench(config, config.lanes), fit(config, 100.0, lut4=3000 + 5000 * config.lanes))]
+    builds = load(write(tmp_path, *documents))
+    (series,) = lane_series(builds)
+    assert [build.config["lanes"] for build in series] == [1, 2, 4]
+    assert [build.name for build in series] == ["tiny", "tiny, lanes 2", "tiny, lanes 4"]
+    table = found(builds)["Lanes", "tiny"]
+    assert [row[:2] for row in table.rows] == [["1", "8,000"], ["2", "13,000 (+5,000)"], ["4", "23,000 (+5,000)"]]
+    assert [row[2] for row in table.rows] == ["4.00", "8.00 (+4.00)", "16.00 (+4.00)"]
+
+
+def test_different_verilog_is_told(tmp_path):
+    build = bench(TINY, verilog="other")
+    table = found(load(write(tmp_path, build, fit(TINY, 100.0))))["Throughput", "tiny: Gb/s, transport mode, 1 SA"]
+    assert "Bench and fit are of different Verilog" in table.note
+
+
+def test_line_rates():
+    assert [sustained(rate, 1518) for rate in (0.98, 0.99, 2.47, 10.0, 24.7)] == [None, 1.0, 2.5, 10.0, 25.0]
+
+
+def test_page_and_plots(tmp_path):
+    steps = [{"state": "WALK", "start": 0, "cycles": 30, "doing": "walker IP 9"},
+             {"state": "RUN", "start": 30, "cycles": 70, "doing": ""}]
+    cycles = document("nicsec-cycles", TINY, packets=[
+        {"suite": "aes-128-gcm", "bytes": 80, "block": "lane.sequencer", "cycles": 100, "steps": steps}])
+    area = {"family": "ice40", "script": "synth_ice40", "kinds": {"lut": 9999, "ff": 4}}
+    fitted = fit(TINY, 100.0) | {"areas": [area]}
+    more = replace(TINY, lanes=2)
+    paths = write(tmp_path, bench(TINY), fitted, cycles, bench(more, 2), fit(more, 99.0))
+    for directory in ("out", "again"):
+        outcome = CliRunner().invoke(app, ["report", *map(str, paths), "-o", str(tmp_path / directory)])
+        assert outcome.exit_code == 0, outcome.output
+    plots = sorted(path.name for path in (tmp_path / "out").glob("*.svg"))
+    assert plots == ["area-tiny--lanes-2.svg", "area-tiny.svg", "cycles-tiny-aes-128-gcm.svg", "lanes-tiny.svg",
+                     "throughput-tiny--lanes-2.svg", "throughput-tiny.svg"]
+    for name in plots:
+        assert ElementTree.parse(tmp_path / "out" / name).getroot().tag.endswith("svg")
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+    text = (tmp_path / "out" / "report.md").read_text()
+    for wanted in ("nicsec nicsec-bench 1", "| lane.walker | 7,900 |", "| WALK | 0 | 30 | walker IP 9 |", "9,999",
+                   "lane.walker.addr[3]", "](throughput-tiny.svg)", "2.38"):
+        assert wanted in text
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("<svg") == len(plots)
+    assert "<td class=l>aes-128-gcm</td>" in page
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("{", "not JSON"),
+    ("[]", "kind must be one of nicsec-bench, nicsec-fit, nicsec-cycles"),
+    ('{"kind": "other"}', "kind must be one of"),
+    ('{"kind": "nicsec-fit"}', "nicsec-fit without 'config_hash'"),
+])
+def test_files_are_checked(text, message, tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=f"^{path}: {message}"):
+        load([path])
+    with pytest.raises(InputError, match=r"absent\.json: No such file"):
+        load([tmp_path / "absent.json"])
+
+
+def test_parts_are_not_mixed(tmp_path):
+    other = fit(TINY, 90.0)
+    other["runs"][0]["device"] = "25k"
+    with pytest.raises(InputError, match="must be for one device and speed"):
+        load(write(tmp_path, fit(TINY, 100.0), other))
