@@ -278,9 +278,9 @@ def capabilities(encr, auth, features):
 
 
 def test_capability_structures_of_the_whole_matrix():
-    everything = Feature(0x1FFF)
+    everything = Feature(0x3FFF)
     ciphers = {"null", "des-cbc", "3des-cbc", "aes-gcm", "aes-cbc", "aes-gmac"}
-    build = capabilities(ciphers, {"hmac-md5-96", "hmac-sha1-96", "hmac-sha256-128"}, everything)
+    build = capabilities(ciphers, {"hmac-md5-96", "hmac-sha1-96", "hmac-sha256-128", "aes-gmac"}, everything)
     assert struct.unpack("<7I", build.offload_v1()) == (
         2 | 4 | 16, 1, 1, 1, 0xF0, 0b00_01_01_01_01_01, 0b00_01_01_01_01_01_00_01
     )

@@ -57,25 +57,35 @@ class Capabilities:
         """
         has, auth, encr = self.features.__contains__, self.auth.__contains__, self.encr.__contains__
         hashes = (auth("hmac-md5-96"), auth("hmac-sha1-96"))
+        ciphers = (encr("des-cbc"), False, encr("3des-cbc"), encr("null"))
         ah = has(Feature.AH) and any(hashes)
-        esp = has(Feature.ESP) and any(hashes)
+        esp = has(Feature.ESP) and any(hashes) and any(ciphers)
         udp = _UDP_ESP_SUBTYPES << 4 if has(Feature.UDP_ESP) and esp else 0
         ah_bits = _fields(*hashes, ah, ah, ah, False) if ah or esp else 0
-        ciphers = (encr("des-cbc"), False, encr("3des-cbc"), encr("null"))
         esp_bits = _fields(*ciphers, True, True, True, False) if esp else 0
-        flags = (has(Feature.AH_ESP), has(Feature.NESTED), has(Feature.IPV4_OPTIONS))
+        combined = has(Feature.AH_ESP) and ah and esp
+        flags = (combined, has(Feature.NESTED) and (ah or esp), has(Feature.IPV4_OPTIONS) and (ah or esp))
         return struct.pack("<7I", _ENCAPSULATION, *map(int, flags), udp, ah_bits, esp_bits)
 
     def offload_v2(self) -> bytes:
-        """NDIS_IPSEC_OFFLOAD_V2, 32 bytes; ``SaOffloadCapacity`` counts bundles."""
+        """NDIS_IPSEC_OFFLOAD_V2, 32 bytes; ``SaOffloadCapacity`` counts bundles.
+
+        What is claimed can be used: a cipher that needs an integrity algorithm beside it is claimed with one, and
+        GMAC, whose bits speak for AH and ESP alike, when each of the two that is claimed otherwise has it.
+        """
         has, encr = self.features.__contains__, self.encr.__contains__
-        names = ("IPV6", "IPV4_OPTIONS", "IPV6_EXT", "AH", "ESP", "AH_ESP")
-        flags = [has(Feature[name]) for name in names]
+        gmac = ((not has(Feature.ESP) or encr("aes-gmac")) and (not has(Feature.AH) or "aes-gmac" in self.auth)
+                and (has(Feature.ESP) or has(Feature.AH)))
+        names = ("hmac-md5-96", "hmac-sha1-96", "hmac-sha256-128")
+        hashes = sum((name in self.auth) << n for n, name in enumerate(names))
+        auth_bits = hashes | gmac * 0x38
+        encr_bits = encr("aes-gcm") * 0x38 | (encr("null") and auth_bits > 0) * 1
+        if hashes:
+            encr_bits |= encr("des-cbc") * 2 | encr("3des-cbc") * 4 | encr("aes-cbc") * 0x1C0
+        ah, esp = has(Feature.AH) and auth_bits > 0, has(Feature.ESP) and encr_bits > 0
+        flags = [has(Feature[name]) for name in ("IPV6", "IPV4_OPTIONS", "IPV6_EXT")]
+        flags += [ah, esp, has(Feature.AH_ESP) and ah and esp]
         flags += [True, True, has(Feature.NESTED), False, has(Feature.ESN)]
-        gmac = "aes-gmac" in self.encr | self.auth
-        auth = ("hmac-md5-96", "hmac-sha1-96", "hmac-sha256-128")
-        auth_bits = sum((name in self.auth) << n for n, name in enumerate(auth)) | gmac * 0x38
-        encr_bits = encr("null") * 1 | encr("des-cbc") * 2 | encr("3des-cbc") * 4
-        encr_bits |= encr("aes-gcm") * 0x38 | encr("aes-cbc") * 0x1C0
-        udp = _UDP_ESP_SUBTYPES if has(Feature.UDP_ESP) else 0
+        udp = _UDP_ESP_SUBTYPES if has(Feature.UDP_ESP) and esp else 0
+        encr_bits = encr_bits if esp else 0
         return struct.pack("<I11BxIIII", _ENCAPSULATION, *flags, udp, auth_bits, encr_bits, self.sa_slots)
