@@ -55,6 +55,8 @@ class Config:
         Authentication algorithms built in, beside the AEADs' own.
     aes_sbox : str
         ``"bram"`` keeps the S-boxes in block RAM, ``"logic"`` in LUTs.
+    units : str
+        ``"private"`` gives each lane an iterative AES and GHASH, ``"shared"`` one pipeline of each to all lanes.
     ghash_digit : int
         Bits of a block that the iterative GHASH takes per cycle.
     checksum : bool
@@ -68,6 +70,7 @@ class Config:
     encr: tuple[str, ...] = ("null", "aes-cbc", "aes-gcm")
     auth: tuple[str, ...] = ("hmac-sha1-96", "hmac-sha256-128")
     aes_sbox: str = "bram"
+    units: str = "private"
     ghash_digit: int = 16
     checksum: bool = True
 
@@ -90,6 +93,7 @@ class Config:
             ("data_width", (128,)),
             ("sa_slots", tuple(1 << n for n in range(4, 13))),
             ("aes_sbox", ("bram", "logic")),
+            ("units", ("private", "shared")),
             ("ghash_digit", (1, 2, 4, 8, 16, 32)),
             ("checksum", (False, True)),
         ):

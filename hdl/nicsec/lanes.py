@@ -8,13 +8,15 @@ from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .beat_store import Deal, Gather
+from .crypto.aes_pipe import AesPipe
+from .crypto.ghash_pipe import GhashPipe
 from .job import JobLayout
 from .lane import Lane
 from .lane_turns import CollectTurns, DrainTurns, LoadTurns
 from .pick import PACKETS_PER_LANE, Pick
 from .row_hub import RowHub
 from .sa_layout import SA_ROW_WIDTH, RowRequest
-from .share import CryptoUser, Share, crypto_members, lane_crypto_members
+from .share import CryptoUser, Share, crypto_members, lane_crypto_members, private
 from .stream import BeatLayout, Register
 from .units import Units
 from .width import BeatsToWords, WordsToBeats
@@ -78,9 +80,12 @@ class Lanes(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        config = self._config
         for n, lane in enumerate(self._lanes):
             m.submodules[f"lane{n}"] = lane
             self._units(m, n, lane)
+        if config.units == "shared":
+            self._pipelines(m)
         if len(self._lanes) == 1:
             self._one(m)
         else:
@@ -95,7 +100,7 @@ class Lanes(wiring.Component):
         shared = {}
         if number == 0:
             m.submodules.share = share = Share(config)
-            shared = crypto_members(config)
+            shared = private(config, crypto_members(config))
             setup = flipped(self.setup)
             m.d.comb += claim.eq(lane.claim | setup.claim)
             for user, client in ((lane, share.lane), (setup, share.setup)):
@@ -105,13 +110,31 @@ class Lanes(wiring.Component):
         else:
             m.d.comb += claim.eq(lane.claim)
             m.d.sync += lane.granted.eq(lane.claim)
-        for name, member in {**crypto_members(config), **lane_crypto_members(config)}.items():
+        for name, member in private(config, {**crypto_members(config), **lane_crypto_members(config)}).items():
             _join(m, member, getattr(share if name in shared else lane, name), getattr(units, name))
+        m.d.comb += units.wipe.eq(_released(m, f"units{number}", claim))
 
-        # No key outlives the packet that it was loaded for, so deletion need not look for copies.
-        claimed = Signal(name=f"claimed_{number}")
-        m.d.sync += claimed.eq(claim)
-        m.d.comb += units.wipe.eq(claimed & ~claim)
+    def _pipelines(self, m):
+        """One AES and one GHASH for all lanes; key set-up and each CBC-MAC are further clients of the AES."""
+        config, setup = self._config, flipped(self.setup)
+        wipes = [_released(m, f"lane{n}", lane.claim) for n, lane in enumerate(self._lanes)]
+        if config.has_aes:
+            users = [(setup, "aes", _released(m, "setup", setup.claim))]
+            for name in ("aes", "mac") if config.has_cbc_mac else ("aes",):
+                users += [(lane, name, wipe) for lane, wipe in zip(self._lanes, wipes, strict=True)]
+            m.submodules.aes = aes = AesPipe(len(users), sbox=config.aes_sbox)
+            for n, (user, name, wipe) in enumerate(users):
+                connect(m, getattr(user, f"{name}_key"), aes.key[n])
+                connect(m, getattr(user, f"{name}_i"), aes.i[n])
+                connect(m, aes.o[n], getattr(user, f"{name}_o"))
+                m.d.comb += aes.wipe[n].eq(wipe)
+        if config.has_ghash:
+            m.submodules.ghash = ghash = GhashPipe(config.lanes)
+            for lane, client, wipe in zip(self._lanes, ghash.client, wipes, strict=True):
+                connect(m, lane.ghash_h, client.h)
+                connect(m, lane.ghash_i, client.i)
+                connect(m, client.o, lane.ghash_o)
+                m.d.comb += client.wipe.eq(wipe)
 
     def _one(self, m):
         lane, = self._lanes
@@ -225,6 +248,15 @@ class Lanes(wiring.Component):
                 connect(m, verdicts[n * groups + g], drain.verdict[n])
                 connect(m, lane.drain, drain.i[n])
             connect(m, drain.o_verdict, verdicts_out[g])
+
+
+def _released(m, name, claim):
+    """Strobe when ``claim`` falls. No key outlives the packet that it was loaded for, so deletion need not look for
+    copies."""
+    claimed, released = Signal(name=f"claimed_{name}"), Signal(name=f"released_{name}")
+    m.d.sync += claimed.eq(claim)
+    m.d.comb += released.eq(claimed & ~claim)
+    return released
 
 
 def _join(m, member, user, unit):

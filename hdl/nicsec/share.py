@@ -12,7 +12,7 @@ from .crypto.poly1305 import PolyBlock
 
 __all__ = [
     "AES_KEY", "HASH_OF", "HASH_WORD", "CryptoUser", "Share", "crypto_members", "hash_members", "hashes",
-    "lane_crypto_members",
+    "lane_crypto_members", "pipelined", "private",
 ]
 
 #: AES key beat: two per key, bytes 0-15 then 16-31; ``size`` 0, 1, 2: 128, 192, 256 bits.
@@ -88,6 +88,17 @@ def lane_crypto_members(config):
     return members
 
 
+def pipelined(config, members):
+    """Those of ``members`` whose core is one pipeline for all lanes, by prefix: ``aes``, ``mac`` and ``ghash``."""
+    prefixes = ("aes_", "mac_", "ghash_") if config.units == "shared" else ()
+    return {name: member for name, member in members.items() if name.startswith(prefixes)}
+
+
+def private(config, members):
+    """Those of ``members`` whose core each lane has for itself."""
+    return {name: member for name, member in members.items() if name not in pipelined(config, members)}
+
+
 class CryptoUser(wiring.Signature):
     """A user of the crypto units: ``claim`` asks for all of them at once, ``granted`` says that they are connected.
 
@@ -100,7 +111,7 @@ class CryptoUser(wiring.Signature):
 
 
 class Share(wiring.Component):
-    """Connects one set of crypto units to the lane or to key setup.
+    """Connects a lane's own crypto units to the lane or to key setup.
 
     One mutex for the whole set, so that two users can never wait for each other. The grant is a register and follows
     a claim by a cycle; with both waiting, the one that was not served last is next. To a user without the grant every
@@ -110,16 +121,15 @@ class Share(wiring.Component):
 
     Members
     -------
-    lane, setup : In(CryptoUser)
+    lane, setup : In(CryptoUser, without the seams of shared pipelines)
     aes_key, aes_i, aes_o, <hash>_i, <hash>_o : streams
         To the units.
     """
 
     def __init__(self, config):
-        self._config = config
-        super().__init__(
-            {"lane": In(CryptoUser(config)), "setup": In(CryptoUser(config)), **crypto_members(config)}
-        )
+        self._members = private(config, crypto_members(config))
+        user = wiring.Signature({"claim": Out(1), "granted": In(1), **self._members})
+        super().__init__({"lane": In(user), "setup": In(user), **self._members})
 
     def elaborate(self, platform):
         m = Module()
@@ -136,7 +146,7 @@ class Share(wiring.Component):
             with m.Elif(lane.claim):
                 m.d.sync += [lane.granted.eq(1), lane_was_last.eq(1)]
 
-        for name, member in crypto_members(self._config).items():
+        for name, member in self._members.items():
             unit, ours, theirs = getattr(self, name), getattr(lane, name), getattr(setup, name)
             if member.flow == Out:
                 m.d.comb += [

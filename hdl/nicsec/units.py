@@ -14,7 +14,7 @@ from .crypto.poly1305 import Poly1305
 from .crypto.sha1 import Sha1
 from .crypto.sha256 import Sha256
 from .crypto.sha512 import Sha512
-from .share import crypto_members, hashes, lane_crypto_members
+from .share import crypto_members, hashes, lane_crypto_members, private
 
 __all__ = ["Units"]
 
@@ -22,7 +22,7 @@ _HASH_CORES = {"md5": Md5, "sha1": Sha1, "sha256": Sha256, "sha512": Sha512}
 
 
 class Units(wiring.Component):
-    """One core of each kind that the config asks for.
+    """One core of each kind that the config asks for, but for those that are shared by all lanes.
 
     Members
     -------
@@ -34,7 +34,7 @@ class Units(wiring.Component):
 
     def __init__(self, config):
         self._config = config
-        members = {**crypto_members(config), **lane_crypto_members(config)}
+        members = private(config, {**crypto_members(config), **lane_crypto_members(config)})
         super().__init__({"wipe": In(1)} | {name: member.flip() for name, member in members.items()})
 
     def elaborate(self, platform):
@@ -53,11 +53,12 @@ class Units(wiring.Component):
             m.d.comb += core.wipe.eq(self.wipe)
             return core
 
-        if config.has_aes:
+        iterative = config.units == "private"
+        if config.has_aes and iterative:
             attach("aes", wiped(Aes(sbox=config.aes_sbox)), key="aes_key", port="key")
-        if config.has_cbc_mac:
+        if config.has_cbc_mac and iterative:
             attach("mac", wiped(Aes(sbox=config.aes_sbox)), key="mac_key", port="key")
-        if config.has_ghash:
+        if config.has_ghash and iterative:
             attach("ghash", wiped(Ghash(digit=config.ghash_digit)), key="ghash_h", port="h")
         if config.has_des:
             attach("des", wiped(Des()), key="des_key", port="key")
