@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes the corpus of Linux: boots a kernel as a program, has its IPsec stack protect packets, writes replay cases.
 
-``python tb/corpus/linux/make.py [-o FILE] [--keep DIRECTORY]``; needs Debian's package ``user-mode-linux`` and root.
+``python -m corpus.linux.make [-o FILE] [--keep DIRECTORY]`` in ``tb``; needs root and
+Debian's package ``user-mode-linux``.
 """
 
 import argparse
@@ -13,9 +14,9 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from host_form import host_form
-from plan import scenarios
-from xfrm import policy, state
+from corpus.cases import case
+from corpus.linux.plan import scenarios
+from corpus.linux.xfrm import policy, state
 
 HERE = Path(__file__).resolve().parent
 SEED = 4301
@@ -58,23 +59,6 @@ def reassembled(frame):
         raise ValueError("a fragment")
     length = int.from_bytes(frame[18:20], "big") - 8
     return frame[:18] + length.to_bytes(2, "big") + frame[54:55] + frame[21:54] + frame[62:]
-
-
-def suite(op):
-    """An op's algorithms in a word."""
-    words = [op["protocol"]]
-    if op.get("encr_alg"):
-        words.append(op["encr_alg"] + (f"-{4 * len(op['encr_key'])}" if op.get("encr_key") else ""))
-    if op.get("auth_alg"):
-        words.append(op["auth_alg"])
-    return ":".join(words) + f"/{op['icv_len']}" + ("/esn" if op.get("esn") else "")
-
-
-def case(number, name, version, stack, frame, bundles, rng):
-    host, found = host_form(frame, bundles, rng)
-    words = [f"{number:04d} {name}, ipv{version}"] + [suite(op) for bundle in found for op in bundle["ops"]]
-    return {"id": ", ".join(words), "stack": stack, "shape": name, "layer": "ethernet", "frame": host.hex(),
-            "sa1": found[0], "sa2": found[1] if len(found) == 2 else None, "esn_high": None, "expect": frame.hex()}
 
 
 def main():

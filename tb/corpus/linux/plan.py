@@ -10,9 +10,9 @@ import hashlib
 import random
 from itertools import count, product
 
-from packets import EXTENSIONS, IPV4_OPTIONS, extension_packet, packet
+from corpus.linux.packets import EXTENSIONS, IPV4_OPTIONS, extension_packet, packet
 
-__all__ = ["scenarios"]
+__all__ = ["AEAD_ICVS", "AEAD_SUITES", "ENDS", "ESP_SUITES", "Plan", "scenarios"]
 
 KEY_LENGTHS = {"null": (0,), "aes-cbc": (16, 24, 32), "aes-ctr": (16, 24, 32), "des-cbc": (8,), "3des-cbc": (24,),
                "aes-gcm": (16, 24, 32), "aes-gmac": (16, 24, 32), "aes-ccm": (16, 24, 32), "chacha20-poly1305": (32,)}
@@ -35,7 +35,9 @@ def _key(length, *name):
     return hashlib.shake_128(repr(name).encode()).hexdigest(length)
 
 
-class _Plan:
+class Plan:
+    """Draws SAs, and collects scenarios of them."""
+
     def __init__(self, seed):
         self.rng = random.Random(seed)
         self.marks = count(1)
@@ -262,7 +264,7 @@ class _Plan:
 
 def scenarios(seed):
     """All scenarios; ``seed`` decides what is drawn."""
-    plan = _Plan(seed)
+    plan = Plan(seed)
     for chapter in (plan.every_esp_suite, plan.every_ah_suite, plan.ah_over_esp, plan.nested, plan.udp_encapsulated,
                     plan.options, plan.paddings, plan.long_keys, plan.large, plan.vlans):
         chapter()
