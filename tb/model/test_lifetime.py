@@ -212,8 +212,9 @@ def test_a_build_without_lifetimes():
     with pytest.raises(Unsupported, match=r"^this build has no lifetime$"):
         engine.add_sa(gcm(rng, limits=Limits(hard_packets=1)))
     sa = engine.add_sa(bundle)
-    with pytest.raises(Unsupported, match=r"^this build has no lifetime$"):
-        engine.update_sa(sa, limits=Limits(soft_bytes=1))
+    for limits in (Limits(soft_bytes=1), Limits()):
+        with pytest.raises(Unsupported, match=r"^this build has no lifetime$"):
+            engine.update_sa(sa, limits=limits)
     engine.update_sa(sa, [5])
     assert engine.process(hoststack.frame(packet(rng, 4, 30), bundle), sa).status is Status.SUCCESS
     assert counts(sa) == (0, 0, 0)

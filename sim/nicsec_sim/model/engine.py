@@ -216,9 +216,9 @@ class Engine:
     ) -> None:
         """Replace the high halves of the ops' sequence numbers, where one is given, and the limits, where they are.
 
-        Raises ``Unsupported`` when there is a limit that the build can not keep.
+        Raises ``Unsupported`` for limits in a build without lifetimes.
         """
-        if limits and not self.supports("lifetime"):
+        if limits is not None and not self.supports("lifetime"):
             raise Unsupported("this build has no lifetime")
         for n, high in enumerate(highs[: len(sa.highs)]):
             if high is not None:
