@@ -15,7 +15,8 @@ __all__ = ["Policy", "SecurityAssociation", "parse", "read"]
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_FIELDS = ("name", "mode", "ops", "src", "dst", "protocol", "tunnel", "through", "seq")
+_LIMITS = ("soft_packets", "hard_packets", "soft_bytes", "hard_bytes")
+_FIELDS = ("name", "mode", "ops", "src", "dst", "protocol", "tunnel", "through", "seq", *_LIMITS)
 _TUNNEL_FIELDS = {"src": str, "dst": str, "ttl": int, "tos": int, "df": bool, "flow": int}
 _PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58}
 _OTHERWISE = ("bypass", "drop")
@@ -110,7 +111,7 @@ def _one(values: Mapping[str, Any]) -> SecurityAssociation:
     for name in values:
         if name not in _FIELDS:
             raise ValueError(f"{name!r} is no field; there are {', '.join(_FIELDS)}")
-    bundle = Bundle.from_json({name: values[name] for name in ("mode", "ops") if name in values})
+    bundle = Bundle.from_json({name: values[name] for name in ("mode", "ops", *_LIMITS) if name in values})
     tunnel = _tunnel(values["tunnel"]) if "tunnel" in values else None
     if bundle.tunnel != (tunnel is not None):
         raise ValueError("tunnel must be given in mode 'tunnel', and only there")

@@ -8,14 +8,14 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .errors import InputError, RunError
 from .model.sa import Bundle
 from .ndis import Miniport, ModelLink, ProtocolError, drive
-from .ndis.player import Outcome, Packet, play
+from .ndis.player import Ledger, Outcome, Packet, play
 
 __all__ = ["SIMS", "Job", "Session", "run"]
 
@@ -28,12 +28,16 @@ _POLL = 0.1
 
 @dataclass(frozen=True)
 class Session:
-    """Outcomes in the order of the packets, what the engine counted, and where the waveform lies, if one was asked."""
+    """Outcomes in the order of the packets, what the engine counted, and where the waveform lies, if one was asked.
+
+    ``events`` names SAs and the limits that they reached, in order.
+    """
 
     outcomes: list[Outcome]
     counters: dict[str, int]
     cycles: int
     waveform: Path | None = None
+    events: list[tuple[str, str]] = field(default_factory=list)
 
 
 class Job:
@@ -135,11 +139,12 @@ def _run_model(config, bundles, packets, progress):
     async def body():
         miniport = Miniport(ModelLink.from_config(config))
         await miniport.initialize()
-        async for outcome in play(miniport, bundles, packets):
+        ledger = Ledger()
+        async for outcome in play(miniport, bundles, packets, ledger=ledger):
             outcomes.append(outcome)
             if progress is not None:
                 progress(len(outcomes))
-        return Session(outcomes, await miniport.counters(), 0)
+        return Session(outcomes, await miniport.counters(), 0, events=ledger.reached())
 
     try:
         return drive(body())
@@ -174,7 +179,8 @@ def _run_rtl(config, bundles, packets, sim, trace, traceable, progress, seed):
             trace = Path(trace)
             trace.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(directory / "dump.vcd", trace)
-        return Session(outcomes, summary["counters"], summary["cycles"], trace)
+        events = [(name, limit) for name, limit in summary["events"]]
+        return Session(outcomes, summary["counters"], summary["cycles"], trace, events)
     finally:
         if not os.environ.get("NICSEC_KEEP_JOBS"):
             shutil.rmtree(directory, ignore_errors=True)

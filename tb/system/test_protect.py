@@ -87,6 +87,30 @@ def test_protect_tells_what_it_could_not_send(tmp_path):
     assert "packet 3 is dropped: it is no whole IP packet" in outcome.stderr
 
 
+def test_protect_tells_of_lifetimes(tmp_path):
+    sas = tmp_path / "sas.toml"
+    key = "00" * 16
+    op = f'protocol = "esp", spi = 9, encr_alg = "aes-gcm", encr_key = "{key}", salt = "00000000", icv_len = 16'
+    sas.write_text(f"""
+[[sa]]
+name = "short"
+mode = "transport"
+dst = "10.0.0.2"
+soft_packets = 2
+hard_packets = 3
+ops = [{{ {op}, iv = "frame", iv_init = 2 }}]
+""")
+    outcome, summary, capture = protect(tmp_path, [FRAMES[0]] * 6, "--sim", "model", sas=sas)
+    assert outcome.exit_code == 1
+    # The first sequence number, 1, is below the lowest IV that the SA takes.
+    assert summary["statuses"] == {"iv_repeat": 1, "success": 2, "lifetime_expired": 3}
+    assert summary["events"] == [["short", "soft_packets"], ["short", "hard_packets"]]
+    assert len(capture.records) == 2
+    for text in ("sa 'short' has reached soft_packets", "packet 1 (short) is refused: iv_repeat",
+                 "packet 6 (short) is refused: lifetime_expired"):
+        assert text in outcome.stderr
+
+
 def test_protect_names_what_is_wrong(tmp_path):
     (tmp_path / "bad.toml").write_text("x = 1\n")
     with pytest.raises(InputError, match=r"^--sas: .*bad\.toml: 'x' is no field"):

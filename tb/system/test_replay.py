@@ -10,8 +10,12 @@ import pytest
 from model.cases import random_case
 from nicsec.config import PRESETS
 from nicsec_sim.cli import app
+from nicsec_sim.errors import RunError
+from nicsec_sim.hoststack import Framing, frame
 from nicsec_sim.model.engine import Engine
-from nicsec_sim.model.sa import Bundle, Op
+from nicsec_sim.model.sa import Bundle, Limits, Op
+from nicsec_sim.ndis import ModelLink, Reg, SaResult
+from nicsec_sim.ndis.registers import SaCommand
 from nicsec_sim.plain import ipv4, ipv6
 from typer.testing import CliRunner
 
@@ -191,6 +195,66 @@ def test_missing_files(tmp_path):
         assert outcome.exception.exit_code == 2
         with pytest.raises(InputError, match=text):
             raise outcome.exception
+
+
+def test_lowest_iv_and_limits_of_a_case(tmp_path):
+    op = Op(protocol="esp", spi=1, encr_alg="aes-gcm", encr_key=bytes(16), salt=bytes(4), icv_len=16, iv="frame")
+    data = frame(ipv4("1.2.3.4", "5.6.7.8", 17, b"x" * 20), Bundle("transport", (op,)), framing1=Framing(seq=5))
+    lines = []
+    for first in (5, 6):
+        sa = Bundle("transport", (replace(op, iv_init=first),), Limits(hard_packets=1)).to_json()
+        more = {"sa1": sa, "sa2": None, "esn_high": None}
+        lines.append({"id": str(first), "layer": "ethernet", "frame": data.hex(), **more})
+    outcome, results = replay(tmp_path, lines, "--sim", "model")
+    assert outcome.exit_code == 0
+    check(lines, results)
+    assert [one["status"] for one in results] == ["success", "iv_repeat"]
+
+
+def test_an_sa_that_is_refused_as_invalid_is_an_error(tmp_path, monkeypatch):
+    """Only a fault of the driver gets so far: it must not look like a build without the algorithm."""
+    add = ModelLink._add
+
+    def refuse(self):
+        return SaResult.INVALID if self.windows[0].get(4) == 77 else add(self)
+
+    lines = random_lines(3)
+    lines[1]["sa1"]["ops"][0]["spi"] = 77
+    monkeypatch.setattr(ModelLink, "_add", refuse)
+    outcome, results = replay(tmp_path, lines, "--sim", "model")
+    assert outcome.exit_code == 1
+    check([lines[0], lines[2]], [results[0], results[2]])
+    assert results[1]["status"] == "error"
+    assert results[1]["error"].startswith("line 2: the engine refused an SA of the case as invalid")
+    assert results[1]["error"] in outcome.stderr
+
+
+def test_a_hang_loses_no_result(tmp_path, monkeypatch):
+    """The engine takes no more SA commands: all that was complete by then is in the file."""
+    lines = random_lines(40)
+    added = 0
+    write, read = ModelLink.write, ModelLink.read
+
+    async def count(self, offset, value):
+        nonlocal added
+        added += offset == Reg.SA_COMMAND and value == SaCommand.ADD
+        await write(self, offset, value)
+
+    async def hang(self, offset):
+        return 1 << 31 if offset == Reg.SA_STATUS and added > 30 else await read(self, offset)
+
+    monkeypatch.setattr(ModelLink, "write", count)
+    monkeypatch.setattr(ModelLink, "read", hang)
+    with pytest.raises(RunError, match="SA_STATUS was busy"):
+        replay(tmp_path, lines, "--sim", "model")
+    results = [json.loads(text) for text in (tmp_path / "out" / "results.jsonl").read_text().splitlines()]
+    complete = [one for one in results if one["status"] != "error"]
+    # Each case has one SA or two; the command that hangs is the 31st.
+    assert 15 <= len(complete) < 31
+    assert results[: len(complete)] == complete
+    check(lines[: len(complete)], complete)
+    assert len(results) == 40
+    assert all("the simulation failed before it" in one["error"] for one in results[len(complete) :])
 
 
 def rtl(tmp_path, sim, lines):

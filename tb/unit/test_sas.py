@@ -60,6 +60,7 @@ def tunnel(name="a", ends='src="1.1.1.1", dst="2.2.2.2"', more="", dst='"1.1.1.1
         ([sa(dst=None)], "", "sa 'a': src or dst must be given"),
         ([sa(dst='"1.1.1.1/8"')], "", "sa 'a': dst must be a prefix or a list of prefixes"),
         ([sa(mode="tunnel")], "", "sa 'a': tunnel must be given in mode 'tunnel'"),
+        ([sa(more="hard_bytes = -1\n" + GCM)], "", "sa 'a': hard_bytes must be an integer from 0 to"),
         ([sa(more='tunnel = {src="1.1.1.1", dst="2.2.2.2"}\n' + GCM)], "", "sa 'a': tunnel must be given in mode"),
         ([tunnel(ends='src="1.1.1.1"')], "", "sa 'a': tunnel must be a table with src and dst"),
         ([tunnel(ends='src="1.1.1.1", dst="::1"')], "", "sa 'a': tunnel.src and tunnel.dst must be of one IP version"),

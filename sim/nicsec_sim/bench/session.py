@@ -8,7 +8,7 @@ import cocotb
 from cocotb.triggers import SimTimeoutError, with_timeout
 
 from ..ndis import Miniport, ProtocolError
-from ..ndis.player import play
+from ..ndis.player import Ledger, play
 from ..session import JOB_VARIABLE, Job
 from .link import EngineLink
 
@@ -46,11 +46,11 @@ async def play_job(dut):
     link = TimedLink(dut)
     miniport = Miniport(link)
     await miniport.initialize()
-    bundles = {}
+    bundles, ledger = {}, Ledger()
     with job.outcomes_path.open("w", buffering=1) as file:
-        async for outcome in play(miniport, bundles, job.read(bundles)):
+        async for outcome in play(miniport, bundles, job.read(bundles), ledger=ledger):
             file.write(job.outcome_line(outcome))
     await link.wait(_SETTLE)
     miniport.assert_idle()
-    summary = {"counters": await miniport.counters(), "cycles": link.cycle}
+    summary = {"counters": await miniport.counters(), "cycles": link.cycle, "events": ledger.reached()}
     job.summary_path.write_text(json.dumps(summary))

@@ -62,6 +62,8 @@ def protect(
     with progress(f"{plain.name} on {sim}", len(sent)) as report:
         session = run(engine, bundles, [item.packet for item in sent], sim=sim, progress=report)
 
+    for name, limit in session.events:
+        err.print(f"sa {name!r} has reached {limit}", style="yellow", markup=False, soft_wrap=True)
     written, statuses = [], Counter()
     for (number, record), item, outcome in zip(records, sent, session.outcomes, strict=True):
         statuses[outcome.status if item.sas or outcome.status != "success" else "bypassed"] += 1
@@ -86,6 +88,7 @@ def protect(
         "written": len(written),
         "statuses": dict(statuses),
         "dropped": dict(dropped),
+        "events": [list(event) for event in session.events],
         "wire": str(output),
         "keys": str(directory),
         "tshark": keysfile.tshark_command(directory, output),

@@ -80,6 +80,10 @@ class Ledger:
     events: list[tuple[str, EventKind]] = field(default_factory=list)
     lost: bool = False
 
+    def reached(self) -> list[tuple[str, str]]:
+        """The events as pairs of an SA's name and the name of a limit."""
+        return [(name, str(kind.name).lower()) for name, kinds in self.events for kind in kinds]
+
 
 @dataclass
 class _Loaded:
