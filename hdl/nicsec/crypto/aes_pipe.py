@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from .aes_key import AesKey
 from .aes_rounds import AesRounds
 from .aes_schedule import KeyLoop, ScheduleJob
-from .gather import Arbiter, Gather, Scatter
+from .fan import Arbiter, FanIn, FanOut
 
 __all__ = ["AesPipe"]
 
@@ -67,7 +67,7 @@ class AesPipe(wiring.Component):
         self._sbox = sbox
         self._sizes = sizes
         self._registers = registers
-        self._answers = Scatter(clients, 128, depth)
+        self._answers = FanOut(clients, 128, depth)
         self._depth = depth
         self._mailbox = [
             memory.Memory(shape=width, depth=max(clients, 2), init=[], attrs={"ram_style": "distributed"})
@@ -94,7 +94,7 @@ class AesPipe(wiring.Component):
         m = Module()
         clients = self._clients
         m.submodules.rounds = rounds = self._rounds
-        m.submodules.blocks = blocks = Gather(clients, 128)
+        m.submodules.blocks = blocks = FanIn(clients, 128)
         m.submodules.answers = answers = self._answers
         quiet, keyed = Signal(clients), Signal(clients)
 
@@ -141,7 +141,7 @@ class AesPipe(wiring.Component):
         """From the clients' key streams into the round keys; says in ``keyed`` whose blocks may enter."""
         clients = self._clients
         m.submodules.loop = loop = KeyLoop(clients, sbox=self._sbox)
-        m.submodules.beats = beats = Gather(clients, AesKey())
+        m.submodules.beats = beats = FanIn(clients, AesKey())
         m.submodules.jobs = jobs = Arbiter(clients)
         m.d.comb += [self._rounds.even.eq(loop.even), self._rounds.odd.eq(loop.odd)]
 
@@ -174,8 +174,8 @@ class AesPipe(wiring.Component):
                 in_hand = half[n] | second[n] | beats.grant[n] | (full[n] & ~jobs.grant[n])
                 m.d.sync += [wipe[n].eq(1), keyed[n].eq(0), fresh[n].eq(0), stale[n].eq(in_hand)]
 
-        # The mailbox is written a cycle behind a beat's grant, and zeroed when its key is taken out: what comes out of
-        # the gatherer is zero then, since no beat was granted in the cycle before.
+        # The mailbox is written a cycle behind a beat's grant, and zeroed when its key is taken out: ``beats.o`` is
+        # zero then, since no beat was granted in the cycle before.
         tag, is_first, is_second = Signal(len(beats.tag), reset_less=True), Signal(), Signal()
         granted = Signal()
         m.d.comb += granted.eq((beats.grant & half).any())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gathering from many clients, in turns, and scattering back to them."""
+"""From many clients in turns, and back to them."""
 
 import random
 
@@ -7,7 +7,7 @@ import pytest
 from amaranth import Module
 from amaranth.lib import data
 from nicsec.crypto.aes_rounds import Merge
-from nicsec.crypto.gather import Arbiter, Gather, Scatter
+from nicsec.crypto.fan import Arbiter, FanIn, FanOut
 from streams import collect, run, send
 
 
@@ -74,36 +74,36 @@ def test_requests_are_granted_once_each():
 
 @pytest.mark.parametrize("clients", [2, 9])
 def test_payloads_come_through_in_order(clients):
-    """From the clients through Gather and Scatter and back, gaps and back-pressure, with as many inside as fit."""
+    """From the clients through FanIn and FanOut and back, gaps and back-pressure, with as many inside as fit."""
     seed = 20 + clients
     print(f"seed {seed}")
     depth = 4
-    gather, scatter = Gather(clients, 16), Scatter(clients, 16, depth)
+    fan_in, fan_out = FanIn(clients, 16), FanOut(clients, 16, depth)
     done = []
 
     m = Module()
-    m.submodules.gather = gather
-    m.submodules.scatter = scatter
+    m.submodules.fan_in = fan_in
+    m.submodules.fan_out = fan_out
     inside = [0] * clients
-    m.d.comb += [gather.enable.eq(1), scatter.i.eq(gather.o)]
-    m.d.sync += [scatter.valid.eq(gather.valid), scatter.tag.eq(gather.tag)]
+    m.d.comb += [fan_in.enable.eq(1), fan_out.i.eq(fan_in.o)]
+    m.d.sync += [fan_out.valid.eq(fan_in.valid), fan_out.tag.eq(fan_in.tag)]
 
     async def credits(ctx):
-        left = [o.valid & o.ready for o in scatter.o]
-        async for _, _, grant, *taken in ctx.tick().sample(gather.grant, *left):
+        left = [o.valid & o.ready for o in fan_out.o]
+        async for _, _, grant, *taken in ctx.tick().sample(fan_in.grant, *left):
             for n in range(clients):
                 inside[n] += (grant >> n & 1) - taken[n]
-            ctx.set(gather.open, sum(1 << n for n in range(clients) if inside[n] < depth - 2))
+            ctx.set(fan_in.open, sum(1 << n for n in range(clients) if inside[n] < depth - 2))
 
     def client(n):
         rng = random.Random(seed * 50 + n)
         payloads = [rng.randrange(1 << 16) for _ in range(40)]
 
         async def feed(ctx):
-            await send(ctx, gather.i[n], payloads, rng)
+            await send(ctx, fan_in.i[n], payloads, rng)
 
         async def drain(ctx):
-            assert await collect(ctx, scatter.o[n], len(payloads), rng) == payloads
+            assert await collect(ctx, fan_out.o[n], len(payloads), rng) == payloads
             done.append(n)
 
         return feed, drain

@@ -9,7 +9,7 @@ from amaranth import *
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["Arbiter", "Gather", "Scatter", "any_of", "round_robin"]
+__all__ = ["Arbiter", "FanIn", "FanOut", "any_of", "round_robin"]
 
 
 def any_of(values):
@@ -92,7 +92,7 @@ class Arbiter(wiring.Component):
         return m
 
 
-class Gather(wiring.Component):
+class FanIn(wiring.Component):
     """Takes payloads of many streams, one a cycle, in the order of :class:`Arbiter`.
 
     A payload offered in cycle 0 is accepted in cycle 2 or later; ``ready`` is a register. ``o`` follows one cycle
@@ -139,7 +139,7 @@ class Gather(wiring.Component):
         return m
 
 
-class Scatter(wiring.Component):
+class FanOut(wiring.Component):
     """Gives payloads back to many clients, each behind a queue of its own in LUT RAM.
 
     A payload that comes in cycle 0 is offered from cycle 1 on. Nothing is held back at the input: whoever feeds it
