@@ -13,7 +13,7 @@ __all__ = ["GfMultiply"]
 #: x^128 = x^7 + x^2 + x + 1.
 _FOLD = (0, 1, 2, 7)
 #: Bits of the factors that are multiplied row by row; 128 is halved down to it.
-_LEAF = 16
+_LEAF = 8
 
 
 def _xor(values):
@@ -40,9 +40,9 @@ def _parts(value):
 class GfMultiply(wiring.Component):
     """Product of two field elements, one per cycle, the coefficient of x^n in bit n of every port.
 
-    Three stages end in registers: sums of halves, products of 16 by 16 bits, the polynomial of degree 254. The
-    reduction behind them is combinational, some two LUTs, for the user to register. Nothing stalls, nothing depends on
-    data.
+    Three stages end in registers: sums of halves, products of 16 by 16 bits, the polynomial of degree 254; each is three
+    LUTs deep at most. The reduction behind them is combinational, some two LUTs, for the user to register. Nothing
+    stalls, nothing depends on data.
 
     Members
     -------
@@ -68,20 +68,23 @@ class GfMultiply(wiring.Component):
             rows = [Mux(a[n], b << n, 0) for n in range(_LEAF)]
             return _xor(rows[n] ^ rows[n + 1] for n in range(0, _LEAF, 2))[: 2 * _LEAF - 1]
 
-        left, right = registered("left", _parts(self.a)), registered("right", _parts(self.b))
-        leaves = registered("leaf", [product(a, b) for a, b in zip(left, right, strict=True)])
-
-        half = _LEAF
-        terms = leaves
-        while len(terms) > 1:
+        def join(terms):
+            """Products of twice the width, each from three: of the low halves, the high halves and their sums."""
+            half = (len(terms[0]) + 1) // 2
             joined = []
-            third = len(terms) // 3
-            for n in range(third):
-                low, high, both = terms[3 * n : 3 * n + 3]
-                total = Signal(4 * half - 1, name=f"sum_{4 * half}_{n}")
+            for n in range(0, len(terms), 3):
+                low, high, both = terms[n : n + 3]
+                total = Signal(4 * half - 1, name=f"product_{2 * half}_{n // 3}")
                 m.d.comb += total.eq(low ^ ((both ^ low ^ high) << half) ^ (high << 2 * half))
                 joined.append(total)
-            terms, half = joined, 2 * half
+            return joined
+
+        left, right = registered("left", _parts(self.a)), registered("right", _parts(self.b))
+        leaves = [Signal(2 * _LEAF - 1, name=f"leaf_{n}") for n in range(len(left))]
+        m.d.comb += [leaf.eq(product(a, b)) for leaf, a, b in zip(leaves, left, right, strict=True)]
+        terms = registered("term", join(leaves))
+        while len(terms) > 1:
+            terms = join(terms)
         (polynomial,) = registered("polynomial", terms)
 
         # What folding adds may itself reach beyond x^127, by a few bits that fold once more.
