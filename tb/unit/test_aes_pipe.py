@@ -262,6 +262,50 @@ def test_wipe_ends_the_key_and_only_that():
     run(dut, bench, limit=4000)
 
 
+def test_a_client_that_takes_nothing_holds_up_nobody():
+    """As many blocks go in as there is room for answers; no key is accepted meanwhile; the other client goes on."""
+    depth, count = 4, 10
+    dut = AesPipe(2, sizes=(128, 256), depth=depth)
+    keys = [bytes(range(16)), bytes(range(32))]
+    accepted, fast = [], []
+
+    async def feed(ctx):
+        for beat in beats(keys[0]):
+            await put(ctx, dut.key[0], beat)
+        for block in range(count):
+            await put(ctx, dut.i[0], block)
+            accepted.append(block)
+        # The last ones are still inside.
+        for beat in beats(keys[1]):
+            await put(ctx, dut.key[0], beat)
+            assert not inside
+        await put(ctx, dut.i[0], 99)
+
+    inside = list(range(count))
+
+    async def drain(ctx):
+        while len(fast) < 30:
+            await ctx.tick()
+        assert len(accepted) == depth
+        blocks = []
+        for _ in range(count):
+            await ctx.tick().repeat(20)
+            blocks.append(await get(ctx, dut.o[0]))
+            inside.pop()
+        assert blocks == split(encrypt(keys[0], b"".join(block.to_bytes(16, "big") for block in range(count))))
+        assert (await get(ctx, dut.o[0])).to_bytes(16, "big") == encrypt(keys[1], (99).to_bytes(16, "big"))
+
+    async def other(ctx):
+        for beat in beats(keys[1]):
+            await put(ctx, dut.key[1], beat)
+        for block in range(30):
+            await put(ctx, dut.i[1], block)
+            fast.append(await get(ctx, dut.o[1]))
+        assert fast == split(encrypt(keys[1], b"".join(block.to_bytes(16, "big") for block in range(30))))
+
+    run(dut, feed, drain, other, limit=4000)
+
+
 def test_blocks_offered_with_a_key_are_under_it():
     dut = AesPipe(1, sizes=(128,))
     keys = [bytes(range(16)), bytes(range(50, 66))]
@@ -278,7 +322,7 @@ def test_blocks_offered_with_a_key_are_under_it():
         await put(ctx, dut.i[0], 1)
         assert (await get(ctx, dut.o[0])).to_bytes(16, "big") == encrypt(keys[1], (1).to_bytes(16, "big"))
 
-    run(dut, bench)
+    run(dut, bench, limit=1000)
 
 
 def expand(key):
