@@ -67,6 +67,8 @@ class SACommand(enum.Enum, shape=8):
 
     ADD = 1
     DELETE = 2
+    UPDATE = 3
+    QUERY = 4
 
 
 class SAResult(enum.Enum, shape=8):
@@ -95,3 +97,4 @@ class Feature(enum.Flag, shape=32):
     IV_FRAME = 1 << 10
     CSUM_IP = 1 << 11
     CSUM_L4 = 1 << 12
+    LIFETIME = 1 << 13

@@ -61,6 +61,8 @@ class Config:
         Bits of a block that the iterative GHASH takes per cycle.
     checksum : bool
         Whether IPv4 header, TCP and UDP checksums can be inserted.
+    lifetimes : bool
+        Whether SAs count what they carry and can have limits of that.
     """
 
     lanes: int = 1
@@ -73,6 +75,7 @@ class Config:
     units: str = "private"
     ghash_digit: int = 16
     checksum: bool = True
+    lifetimes: bool = True
 
     def __post_init__(self):
         for field, names in (("encr", ENCR_NAMES), ("auth", AUTH_NAMES)):
@@ -96,9 +99,10 @@ class Config:
             ("units", ("private", "shared")),
             ("ghash_digit", (1, 2, 4, 8, 16, 32)),
             ("checksum", (False, True)),
+            ("lifetimes", (False, True)),
         ):
             value = getattr(self, field)
-            if value not in allowed or isinstance(value, bool) != (field == "checksum"):
+            if value not in allowed or isinstance(value, bool) != (field in ("checksum", "lifetimes")):
                 raise ValueError(f"{field} must be one of {', '.join(map(str, allowed))}, not {value!r}")
         if not self.encr:
             raise ValueError("encr must name at least one algorithm")
@@ -186,7 +190,7 @@ class Config:
 
 #: Named configurations.
 PRESETS = {
-    "tiny": Config(encr=("aes-gcm",), auth=(), sa_slots=16, max_frame=1518, checksum=False),
+    "tiny": Config(encr=("aes-gcm",), auth=(), sa_slots=16, max_frame=1518, checksum=False, lifetimes=False),
     "basic": Config(),
     "full": Config(encr=tuple(ENCR_NAMES), auth=tuple(AUTH_NAMES), max_frame=9600, sa_slots=64),
 }

@@ -8,7 +8,8 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from .axi_lite import AxiLite, AxiLiteSignature
 from .counters import Counters, PacketEvent
 from .csr import Csr
-from .sa_layout import SA_ROW_WIDTH, Found, RowRequest
+from .sa_events import Events
+from .sa_layout import SA_ROW_WIDTH, Found, IVCheck, LookUp, RowRequest, slot_bits
 from .sa_setup import SASetup
 from .sa_table import SATable
 from .share import crypto_members
@@ -32,8 +33,8 @@ class Control(wiring.Component):
         CTRL bit 0.
     ready : Out(1)
         STATUS bit 0: the wipe after reset is done.
-    lookup, found, row_req, row_rsp, started, retired
-        See :class:`~nicsec.sa_table.SATable`.
+    lookup, found, row_req, row_rsp, check, checked, errors, started, retired
+        See :class:`~nicsec.sa_table.SATable`; ``errors`` with lifetimes.
     event : In(stream of ``PacketEvent``)
         One per completion: ``length`` of the frame in bytes, ``status``, ``bypassed``.
     claim : Out(1), granted : In(1)
@@ -46,21 +47,25 @@ class Control(wiring.Component):
 
     def __init__(self, config):
         self.config = config
+        errors = {"errors": In(stream.Signature(slot_bits(config)))} if config.lifetimes else {}
         super().__init__(
             {
                 "s_axil": In(AxiLiteSignature(addr_width=16, data_width=32)),
                 "irq": Out(1),
                 "enable": Out(1),
                 "ready": Out(1),
-                "lookup": In(stream.Signature(32)),
+                "lookup": In(stream.Signature(LookUp)),
                 "found": Out(stream.Signature(Found(config))),
                 "row_req": In(stream.Signature(RowRequest(config))),
                 "row_rsp": Out(stream.Signature(SA_ROW_WIDTH)),
+                "check": In(stream.Signature(IVCheck(config))),
+                "checked": Out(stream.Signature(1)),
                 "started": In(1),
                 "retired": In(1),
                 "event": In(stream.Signature(PacketEvent)),
                 "claim": Out(1),
                 "granted": In(1),
+                **errors,
                 **crypto_members(config),
             }
         )
@@ -86,6 +91,8 @@ class Control(wiring.Component):
         connect(m, table.found, flipped(self.found))
         connect(m, flipped(self.row_req), table.row_req)
         connect(m, table.row_rsp, flipped(self.row_rsp))
+        connect(m, flipped(self.check), table.check)
+        connect(m, table.checked, flipped(self.checked))
         connect(m, flipped(self.event), counters.event)
         for name in crypto_members(config):
             connect(m, getattr(setup, name), flipped(getattr(self, name)))
@@ -104,9 +111,22 @@ class Control(wiring.Component):
             self.enable.eq(csr.enable),
             self.irq.eq(csr.irq),
         ]
+        told = C(0, 1)
+        if config.lifetimes:
+            m.submodules.events = events = Events()
+            connect(m, flipped(self.errors), table.errors)
+            told = table.event_valid
+            m.d.comb += [
+                events.i_valid.eq(table.event_valid),
+                events.i.eq(table.event),
+                events.take.eq(csr.event_taken),
+                csr.event.eq(events.o),
+                csr.events_lost.eq(events.lost),
+                csr.usage.eq(table.usage),
+            ]
         m.d.sync += [
             self.ready.eq(table.ready & setup.ready),
-            csr.sa_event.eq(table.found.valid & table.found.ready & table.found.p.exhausted),
+            csr.sa_event.eq(told | (table.found.valid & table.found.ready & table.found.p.exhausted)),
         ]
         m.d.comb += csr.ready.eq(self.ready)
         return m

@@ -14,7 +14,7 @@ from .algorithm import Feature, SAResult
 from .axi_lite import RegisterBus
 from .config import AUTH_NAMES, ENCR_NAMES
 from .counters import STATUS_BASE
-from .sa_layout import TableResult
+from .sa_layout import EventLayout, TableResult, UsageLayout
 from .sa_setup import SetupCommand, WindowWrite
 
 __all__ = ["Csr", "Reg", "features"]
@@ -40,6 +40,13 @@ class Reg(enum.IntEnum):
     SA_HANDLE = 0x84
     SA_STATUS = 0x88
     SA_FREE = 0x8C
+    SA_EVENT = 0x90
+    SA_EVENT_KIND = 0x94
+    SA_PACKETS = 0xA0
+    SA_PACKETS_HIGH = 0xA4
+    SA_BYTES = 0xA8
+    SA_BYTES_HIGH = 0xAC
+    SA_ERRORS = 0xB0
 
 
 #: Pages of 256 bytes.
@@ -57,6 +64,8 @@ def features(config):
         found |= Feature.AH | Feature.AH_ESP
     if config.checksum:
         found |= Feature.CSUM_IP | Feature.CSUM_L4
+    if config.lifetimes:
+        found |= Feature.LIFETIME
     return found
 
 
@@ -96,10 +105,17 @@ class Csr(wiring.Component):
         To :class:`~nicsec.counters.Counters`.
     dropped, sa_event : In(1)
         Strobes for bits 1 and 2 of IRQ_STATUS.
+    event, events_lost, event_taken, usage
+        With lifetimes: to :class:`~nicsec.sa_events.Events`, and ``usage`` of :class:`~nicsec.sa_table.SATable`.
     """
 
     def __init__(self, config):
         self.config = config
+        lifetimes = {}
+        if config.lifetimes:
+            lifetimes = {
+                "event": In(EventLayout), "events_lost": In(1), "event_taken": Out(1), "usage": In(UsageLayout),
+            }
         super().__init__(
             {
                 "bus": In(RegisterBus(14, 32)),
@@ -116,6 +132,7 @@ class Csr(wiring.Component):
                 "counter_value": In(32),
                 "dropped": In(1),
                 "sa_event": In(1),
+                **lifetimes,
             }
         )
 
@@ -165,6 +182,20 @@ class Csr(wiring.Component):
             (Reg.SA_STATUS, Cat(code, C(0, 23), busy)),
             (Reg.SA_FREE, self.free),
         ]
+        if self.config.lifetimes:
+            usage = self.usage
+            readable += [
+                (Reg.SA_EVENT, self.event.handle),
+                (Reg.SA_EVENT_KIND, Cat(self.event.kinds, C(0, 27), self.events_lost)),
+                (Reg.SA_PACKETS, usage.packets[:32]),
+                (Reg.SA_PACKETS_HIGH, usage.packets[32:]),
+                (Reg.SA_BYTES, usage.bytes[:32]),
+                (Reg.SA_BYTES_HIGH, usage.bytes[32:]),
+                (Reg.SA_ERRORS, usage.errors),
+            ]
+            m.d.sync += self.event_taken.eq(
+                bus.write & (page == _PAGE_REGISTERS) & (offset == Reg.SA_EVENT_KIND // 4)
+            )
         terms = [Mux(in_counters, self.counter_value, 0)]
         for reg, value in readable:
             selected = Signal(name=f"select_{reg.name.lower()}")

@@ -8,12 +8,22 @@ from amaranth.lib.wiring import In, Out
 from .algorithm import Status
 from .descriptor import Descriptor
 from .job import INNER, OUTER, JobLayout
-from .sa_layout import Found
+from .sa_layout import Found, LookUp, slot_bits
 
 __all__ = ["Dispatch", "Ticket"]
 
-#: What the collector needs to complete a packet; one per descriptor.
-Ticket = data.StructLayout({"cookie": 64, "length": 16, "bypass": 1})
+
+class Ticket(data.StructLayout):
+    """What the collector needs to complete a packet; one per descriptor.
+
+    With lifetimes, ``counted`` has a bit for SA 1 and SA 2: the SA in ``slots`` counted the packet.
+    """
+
+    def __init__(self, config):
+        members = {"cookie": 64, "length": 16, "bypass": 1}
+        if config.lifetimes:
+            members |= {"counted": 2, "slots": data.ArrayLayout(slot_bits(config), 2)}
+        super().__init__(members)
 
 
 class Dispatch(wiring.Component):
@@ -42,9 +52,9 @@ class Dispatch(wiring.Component):
         super().__init__({
             "enable": In(1),
             "i": In(stream.Signature(Descriptor)),
-            "ticket": Out(stream.Signature(Ticket)),
+            "ticket": Out(stream.Signature(Ticket(config))),
             "job": Out(stream.Signature(JobLayout(config))),
-            "lookup": Out(stream.Signature(32)),
+            "lookup": Out(stream.Signature(LookUp)),
             "found": In(stream.Signature(Found(config))),
             "started": Out(1),
         })
@@ -66,7 +76,8 @@ class Dispatch(wiring.Component):
             self.ticket.p.cookie.eq(descriptor.cookie),
             self.ticket.p.length.eq(descriptor.length),
             self.ticket.p.bypass.eq(job.bypass),
-            self.lookup.payload.eq(Mux(second, descriptor.sa2, descriptor.sa1)),
+            self.lookup.p.handle.eq(Mux(second, descriptor.sa2, descriptor.sa1)),
+            self.lookup.p.length.eq(descriptor.length),
         ]
 
         # OffloadHandle alone is bound to the outermost headers, as NextOffloadHandle always is.
@@ -87,6 +98,8 @@ class Dispatch(wiring.Component):
                     job.status.eq(Status.SUCCESS),
                     second.eq(~descriptor.sa1_valid),
                 ]
+                if self._config.lifetimes:
+                    m.d.sync += self.ticket.p.counted.eq(0)
                 with m.If(descriptor.lso | (checksum & (not self._config.checksum))):
                     m.d.sync += job.status.eq(Status.UNSUPPORTED)
                     m.next = "TICKET"
@@ -112,11 +125,23 @@ class Dispatch(wiring.Component):
                         level.seq_high.eq(Mux(second, descriptor.seq_high2, descriptor.seq_high1)),
                         level.seq_high_valid.eq(Mux(second, descriptor.seq_high2_valid, descriptor.seq_high1_valid)),
                     ]
-                    # A used-up IV counter is told only of handles that are all good.
+                    # The handles are good before a lifetime counts, and that before a used-up IV counter.
                     with m.If(~found.ok):
                         m.d.sync += job.status.eq(Status.BAD_HANDLE)
+                    with m.Elif(found.expired & (job.status != Status.BAD_HANDLE)):
+                        m.d.sync += job.status.eq(Status.LIFETIME_EXPIRED)
                     with m.Elif(found.exhausted & (job.status == Status.SUCCESS)):
                         m.d.sync += job.status.eq(Status.IV_EXHAUSTED)
+                    if self._config.lifetimes:
+                        m.d.sync += [
+                            self.ticket.p.counted[1].eq(found.ok & ~found.expired),
+                            self.ticket.p.slots[1].eq(found.slot),
+                        ]
+                        with m.If(~second):
+                            m.d.sync += [
+                                self.ticket.p.counted.eq(found.ok & ~found.expired),
+                                self.ticket.p.slots[0].eq(found.slot),
+                            ]
                     with m.If(job.nested & ~second):
                         m.d.sync += second.eq(1)
                         m.next = "SECOND"

@@ -57,7 +57,7 @@ class Engine(wiring.Component):
         m.submodules.control = control = Control(config)
         m.submodules.dispatch = dispatch = Dispatch(config)
         m.submodules.lanes = lanes = Lanes(config)
-        m.submodules.collect = collect = Collect(config.data_width)
+        m.submodules.collect = collect = Collect(config)
         connect(m, flipped(self.s_axil), control.s_axil)
         m.d.comb += self.irq.eq(control.irq)
 
@@ -88,6 +88,10 @@ class Engine(wiring.Component):
         ]
         connect(m, dispatch.lookup, control.lookup)
         connect(m, control.found, dispatch.found)
+        connect(m, collect.check, control.check)
+        connect(m, control.checked, collect.checked)
+        if config.lifetimes:
+            connect(m, collect.errors, control.errors)
         connect(m, dispatch.job, lanes.job)
         connect(m, lanes.row_req, control.row_req)
         connect(m, control.row_rsp, lanes.row_rsp)
@@ -102,7 +106,7 @@ class Engine(wiring.Component):
 
         # Tickets wait for their packets.
         depth = 2 * packets_in_lanes(config) + 2
-        m.submodules.tickets = tickets = fifo.SyncFIFOBuffered(width=Ticket.size, depth=depth)
+        m.submodules.tickets = tickets = fifo.SyncFIFOBuffered(width=Ticket(config).size, depth=depth)
         m.d.comb += [
             tickets.w_data.eq(dispatch.ticket.payload),
             tickets.w_en.eq(dispatch.ticket.valid),

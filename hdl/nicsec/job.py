@@ -4,10 +4,11 @@
 from amaranth.lib import data
 
 from .algorithm import Status
+from .sa_layout import IVCheck
 
 __all__ = [
-    "INNER", "OUTER", "HeaderLayout", "JobLayout", "LevelLayout", "PassLayout", "RegionLayout", "byte_bits",
-    "word_bits",
+    "INNER", "OUTER", "HeaderLayout", "JobLayout", "LevelLayout", "PassLayout", "RegionLayout", "VerdictLayout",
+    "byte_bits", "word_bits",
 ]
 
 #: Levels of a packet: the outermost IPsec headers, and those inside the tunnel.
@@ -97,3 +98,14 @@ class RegionLayout(data.StructLayout):
 
     def __init__(self, config):
         super().__init__({"first": word_bits(config), "end": byte_bits(config), "fragment": 1})
+
+
+class VerdictLayout(data.StructLayout):
+    """A beat of a verdict: IVs of the frame that are to be judged, in the order of passes, and then the ``status``.
+
+    ``last`` marks the beat of the status, in which ``iv`` means nothing, as ``status`` does in the others. Only a
+    success has others.
+    """
+
+    def __init__(self, config):
+        super().__init__({"status": Status, "last": 1, "iv": IVCheck(config)})

@@ -6,13 +6,13 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .aead_tag import AeadTag
-from .algorithm import Status
 from .auth_feed import AuthFeed
 from .cbc_mac import CbcMac
 from .checksum import Checksum
 from .cipher import Cipher
 from .hmac import Hmac
-from .job import JobLayout, word_bits
+from .iv_record import IVRecord
+from .job import JobLayout, VerdictLayout, word_bits
 from .mutable import Mutable
 from .packet_buffer import PacketBuffer
 from .reader import Reader
@@ -39,8 +39,8 @@ class Lane(wiring.Component):
     load : In(stream of FrameWord)
     job : In(stream of JobLayout)
         One per frame, in the order of the frames.
-    verdict : Out(stream of Status)
-        One per job.
+    verdict : Out(stream of VerdictLayout)
+        One per job, of one beat and as many more as it has IVs to be judged.
     freed : Out(1)
         Strobe: there is room for a frame more, because the oldest has left or was dropped.
     drain : Out(stream of FrameWord)
@@ -59,7 +59,7 @@ class Lane(wiring.Component):
         ports = {
             "load": In(stream.Signature(FrameWord)),
             "job": In(stream.Signature(JobLayout(config))),
-            "verdict": Out(stream.Signature(Status)),
+            "verdict": Out(stream.Signature(VerdictLayout(config))),
             "freed": Out(1),
             "drain": Out(stream.Signature(FrameWord)),
             "row_req": Out(stream.Signature(RowRequest(config))),
@@ -89,7 +89,9 @@ class Lane(wiring.Component):
         connect(m, flipped(self.load), buffer.load)
         connect(m, buffer.drain, flipped(self.drain))
         connect(m, flipped(self.job), sequencer.job)
-        connect(m, sequencer.verdict, flipped(self.verdict))
+        m.submodules.iv_record = iv_record = IVRecord(config)
+        connect(m, sequencer.verdict, iv_record.status)
+        connect(m, iv_record.o, flipped(self.verdict))
         m.d.comb += [
             self.claim.eq(sequencer.claim),
             sequencer.granted.eq(self.granted),
@@ -200,6 +202,13 @@ class Lane(wiring.Component):
             feed.i.valid.eq(cipher.o.valid & authenticated),
             cipher.o.ready.eq(feed.i.ready | ~authenticated),
             moved.eq(cipher.o.valid & cipher.o.ready),
+            iv_record.start.eq(start),
+            iv_record.number.eq(sequencer.number),
+            iv_record.judged.eq(params.judged),
+            iv_record.slot.eq(sequencer.slot),
+            iv_record.op.eq(sequencer.op),
+            iv_record.word.eq(cipher.o.p.data),
+            iv_record.word_valid.eq(moved & (cipher.o.p.kind == Kind.IV)),
         ]
 
         icv_valid, icv_last = Signal(), Signal()

@@ -12,10 +12,6 @@ from .stream import FrameWord
 __all__ = ["CollectTurns", "DrainTurns", "LoadTurns"]
 
 
-def _status(verdict):
-    return getattr(verdict, "status", verdict)
-
-
 class LoadTurns(wiring.Component):
     """Gives each frame to the lane whose turn it is. No latency; the lane must have room for the frame.
 
@@ -51,7 +47,7 @@ class LoadTurns(wiring.Component):
 
 
 class DrainTurns(wiring.Component):
-    """Takes a verdict, and the frame behind it if there is one, from the lane whose turn it is.
+    """Takes a verdict, of one beat or more, and the frame behind it if there is one, from the lane whose turn it is.
 
     One word per cycle, latency 1, and three cycles more per packet.
 
@@ -59,7 +55,7 @@ class DrainTurns(wiring.Component):
     ----------
     lanes : int
     verdict : Shape
-        Has a field ``status``.
+        :class:`~nicsec.job.VerdictLayout`.
 
     Members
     -------
@@ -111,7 +107,9 @@ class DrainTurns(wiring.Component):
                 m.d.comb += verdict_ready.eq(~self.o_verdict.valid)
                 with m.If(offered & ~self.o_verdict.valid):
                     m.d.sync += [self.o_verdict.payload.eq(verdict), self.o_verdict.valid.eq(1)]
-                    with m.If(_status(verdict) == Status.SUCCESS):
+                    with m.If(~verdict.last):
+                        pass
+                    with m.Elif(verdict.status == Status.SUCCESS):
                         m.next = "FRAME"
                     with m.Else():
                         m.next = "TURN"
@@ -133,7 +131,7 @@ class CollectTurns(wiring.Component):
     ----------
     groups : int
     verdict : Shape
-        Has a field ``status``.
+        :class:`~nicsec.job.VerdictLayout`.
 
     Members
     -------
@@ -163,7 +161,7 @@ class CollectTurns(wiring.Component):
             chosen.eq(self.turn.valid << self.turn.payload),
             verdict.eq(selected(chosen, [v.payload for v in self.verdict])),
             take.eq(selected(chosen, [v.valid for v in self.verdict]) & ~self.o.valid & ~self.route.valid),
-            self.turn.ready.eq(take),
+            self.turn.ready.eq(take & verdict.last),
         ]
         for n, v in enumerate(self.verdict):
             m.d.comb += v.ready.eq(take & chosen[n])
@@ -175,6 +173,6 @@ class CollectTurns(wiring.Component):
             m.d.sync += [
                 self.o.payload.eq(verdict), self.o.valid.eq(1),
                 self.route.payload.eq(self.turn.payload),
-                self.route.valid.eq(_status(verdict) == Status.SUCCESS),
+                self.route.valid.eq(verdict.last & (verdict.status == Status.SUCCESS)),
             ]
         return m

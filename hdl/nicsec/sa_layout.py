@@ -12,14 +12,21 @@ __all__ = [
     "OPS",
     "SA_ROW_WIDTH",
     "Control",
+    "EventLayout",
     "Found",
     "HandleLayout",
+    "IVCheck",
     "LeadRow",
+    "LimitsLayout",
+    "LookUp",
+    "RowKind",
     "RowRequest",
     "RowWrite",
     "SlotState",
     "TableCommand",
+    "TableOp",
     "TableResult",
+    "UsageLayout",
     "hash_block_words",
     "hash_state_words",
     "inner_row",
@@ -27,6 +34,7 @@ __all__ = [
     "outer_row",
     "row_address",
     "rows_per_op",
+    "slot_bits",
 ]
 
 #: Operations of a bundle: ESP, then AH.
@@ -124,33 +132,71 @@ def hash_block_words(auth):
     return 32 if auth in (Auth.HMAC_SHA384, Auth.HMAC_SHA512) else 16
 
 
+def slot_bits(config):
+    """Bits of a slot index."""
+    return (config.sa_slots - 1).bit_length()
+
+
+#: A look-up: the handle, and the bytes that the packet counts for.
+LookUp = data.StructLayout({"handle": 32, "length": 16})
+
+
 class Found(data.StructLayout):
-    """Answer of a look-up: ``ok``, ``exhausted``, ``slot``, and per op the IV value taken."""
+    """Answer of a look-up: ``ok``, ``expired``, ``exhausted``, ``slot``, and per op the IV value taken."""
 
     def __init__(self, config):
-        slot = (config.sa_slots - 1).bit_length()
-        super().__init__({"ok": 1, "exhausted": 1, "slot": slot, "iv": data.ArrayLayout(64, OPS)})
+        iv = data.ArrayLayout(64, OPS)
+        super().__init__({"ok": 1, "expired": 1, "exhausted": 1, "slot": slot_bits(config), "iv": iv})
 
 
 class RowRequest(data.StructLayout):
     """Address of a row: slot, op, row of the op."""
 
     def __init__(self, config):
-        slot, row = (config.sa_slots - 1).bit_length(), (rows_per_op(config) - 1).bit_length()
-        super().__init__({"slot": slot, "op": 1, "row": row})
+        row = (rows_per_op(config) - 1).bit_length()
+        super().__init__({"slot": slot_bits(config), "op": 1, "row": row})
+
+
+class RowKind(enum.Enum, shape=2):
+    """What a :class:`RowWrite` writes."""
+
+    ROW = 0
+    IV = 1  #: ``data[63:0]``: first value of the op's IV counter
+    LIMITS = 2  #: ``data[47:0]`` the soft and ``data[111:64]`` the hard limit; ``row`` 0 of packets, 1 of bytes
+    SEQ_HIGH = 3  #: ``data[31:0]``: that field of row 0
 
 
 class RowWrite(data.StructLayout):
-    """One row for the slot that the next add will take.
-
-    With ``iv`` set, ``data[63:0]`` is the first value of the op's IV counter and ``row`` is ignored.
-    """
+    """A row, or what ``kind`` says, for the slot that the next add will take, or with ``update`` the last one named."""
 
     def __init__(self, config):
-        super().__init__({"data": SA_ROW_WIDTH, "op": 1, "row": (rows_per_op(config) - 1).bit_length(), "iv": 1})
+        row = (rows_per_op(config) - 1).bit_length()
+        super().__init__({"data": SA_ROW_WIDTH, "op": 1, "row": row, "kind": RowKind, "update": 1})
+
+
+class IVCheck(data.StructLayout):
+    """An IV that a frame brought for an op."""
+
+    def __init__(self, config):
+        super().__init__({"slot": slot_bits(config), "op": 1, "iv": 64})
+
+
+class TableOp(enum.Enum, shape=2):
+    """Commands of key setup to the table."""
+
+    ADD = 0
+    DELETE = 1
+    UPDATE = 2
+    QUERY = 3
 
 
 #: Command of key setup to the table; ``generate`` bit n: op n of the new SA takes IV-counter values.
-TableCommand = data.StructLayout({"delete": 1, "handle": 32, "generate": OPS})
+TableCommand = data.StructLayout({"op": TableOp, "handle": 32, "generate": OPS})
 #: Outcome: a :class:`~nicsec.algorithm.SAResult` and, after an add, the handle.
 TableResult = data.StructLayout({"code": 8, "handle": 32})
+#: Soft and hard limit of packets or of bytes; 0 is none.
+LimitsLayout = data.StructLayout({"soft": 48, "hard": 48})
+#: What an SA has counted.
+UsageLayout = data.StructLayout({"packets": 48, "bytes": 48, "errors": 32})
+#: Limits that an SA has reached: soft packets, soft bytes, hard packets, hard bytes.
+EventLayout = data.StructLayout({"handle": 32, "kinds": 4})

@@ -13,8 +13,10 @@ from .sa_layout import (
     OPS,
     SA_ROW_WIDTH,
     Control,
+    RowKind,
     RowWrite,
     TableCommand,
+    TableOp,
     TableResult,
     is_last_row,
     rows_per_op,
@@ -25,14 +27,15 @@ from .share import crypto_members, hash_members
 
 __all__ = ["SASetup", "SetupCommand", "WindowWrite"]
 
-#: Words of an op's window, and where the authentication key starts in it.
+#: Words of an op's window, and where the authentication key and the limits start in it.
 _WINDOW_WORDS = 64
 _AUTH_KEY = 16
+_LIMITS = 48
 
 _SUBKEY_ROW = 3
 _INNER_ROW = 4
 
-#: ``op``: a :class:`SACommand`; ``handle``: what a delete deletes.
+#: ``op``: a :class:`SACommand`; ``handle``: what it is about, unless an add.
 SetupCommand = data.StructLayout({"op": 8, "handle": 32})
 
 
@@ -43,7 +46,7 @@ class WindowWrite(wiring.Signature):
         super().__init__({"en": Out(1), "addr": Out(range(OPS * _WINDOW_WORDS)), "data": Out(32)})
 
 
-class _Step(enum.Enum, shape=3):
+class _Step(enum.Enum, shape=4):
     """What the row in the making is."""
 
     LEAD = 0
@@ -54,6 +57,7 @@ class _Step(enum.Enum, shape=3):
     INNER = 5
     OUTER = 6
     MAC = 7
+    LIMITS = 8
 
 
 def _doubled(value):
@@ -69,8 +73,9 @@ class SASetup(wiring.Component):
     H = E_K(0^128) under the *cipher key* (SP 800-38D section 7.1), for AH-GMAC too, whose key therefore goes into the
     cipher key window. Midstates: the hash of key xor ipad and of key xor opad (RFC 2104), for the authentication key
     as it lies in the window. AES-XCBC: key and masks are E_K of sixteen bytes 1, 2 and 3 (RFC 3566 section 4).
-    AES-CMAC: the key is K, the masks are E_K(0) doubled once and twice (SP 800-38B section 6.1). Delete is passed to
-    the table. Before a result is given, the window and whatever of it lay in registers here are zero.
+    AES-CMAC: the key is K, the masks are E_K(0) doubled once and twice (SP 800-38B section 6.1). Limits go to the table
+    ahead of all rows. Delete and query are passed to the table, and update is, with what changes behind it. Before a
+    result is given, the window and whatever of it lay in registers here are zero.
 
     The time of an add depends on the algorithms, the key size and the wait for the crypto units only. With the units
     free: 209 cycles for AES-128-GCM, 422 for AES-256-CBC with HMAC-SHA-256, of which 128 empty the window. The units
@@ -144,6 +149,7 @@ class SASetup(wiring.Component):
         shift = Signal()
         beat = Signal(3)
         emptying = Signal()
+        updating = Signal()
         with m.If(emptying):
             m.d.sync += row.eq(0)
         with m.Elif(double):
@@ -152,13 +158,12 @@ class SASetup(wiring.Component):
             m.d.sync += row.eq(Cat(word, row))
         m.d.comb += [
             word.eq(read.data),
-            # The counter's high half is shifted in ahead of its low half.
-            read.addr.eq(Cat(address ^ Mux(step == _Step.IV, 3, 0), op)),
+            # The high half of a counter or limit is shifted in ahead of its low half.
+            read.addr.eq(Cat(address ^ Mux((step == _Step.IV) | (step == _Step.LIMITS), 3, 0), op)),
             self.write.p.data.eq(row),
             self.write.p.op.eq(op),
             self.write.p.row.eq(number),
-            self.write.p.iv.eq(step == _Step.IV),
-            self.table_cmd.p.delete.eq(self.cmd.p.op == SACommand.DELETE.value),
+            self.write.p.update.eq(updating),
             self.table_cmd.p.handle.eq(self.cmd.p.handle),
             self.table_cmd.p.generate.eq(generate),
             self.result.p.code.eq(code),
@@ -166,6 +171,29 @@ class SASetup(wiring.Component):
         ]
         m.d.sync += [subkey.eq(needs_subkey(config, control)), mac.eq(uses_cbc_mac(config, control))]
         m.d.sync += [write.en.eq(0), write.addr.eq(self.window.addr), write.data.eq(self.window.data)]
+
+        limited = Signal()
+        m.d.comb += updating.eq(self.cmd.p.op == SACommand.UPDATE.value)
+        with m.Switch(self.cmd.p.op):
+            for command, table_op in (
+                (SACommand.DELETE, TableOp.DELETE),
+                (SACommand.UPDATE, TableOp.UPDATE),
+                (SACommand.QUERY, TableOp.QUERY),
+            ):
+                with m.Case(command.value):
+                    m.d.comb += self.table_cmd.p.op.eq(table_op)
+        with m.Switch(step):
+            with m.Case(_Step.LEAD):
+                m.d.comb += self.write.p.kind.eq(Mux(updating, RowKind.SEQ_HIGH, RowKind.ROW))
+            with m.Case(_Step.IV):
+                m.d.comb += self.write.p.kind.eq(RowKind.IV)
+            with m.Case(_Step.LIMITS):
+                m.d.comb += self.write.p.kind.eq(RowKind.LIMITS)
+        # Whoever has no place for limits must find none.
+        with m.If(emptying):
+            m.d.sync += limited.eq(0)
+        with m.Elif(shift & (step == _Step.LIMITS) & word.any()):
+            m.d.sync += limited.eq(1)
 
         uses_aes = config.has_ghash or config.has_mac_subkeys
         xcbc = C(0, 1)
@@ -212,10 +240,15 @@ class SASetup(wiring.Component):
                 m.d.sync += [write.en.eq(self.window.en), code.eq(SAResult.INVALID), number.eq(0)]
                 with m.If(self.cmd.valid):
                     with m.Switch(self.cmd.p.op):
-                        with m.Case(SACommand.ADD.value):
+                        with m.Case(SACommand.ADD.value, SACommand.UPDATE.value):
                             m.next = "LOAD"
                         with m.Case(SACommand.DELETE.value):
                             m.next = "TABLE"
+                        with m.Case(SACommand.QUERY.value):
+                            m.next = "TABLE"
+                            if not config.lifetimes:
+                                m.d.sync += code.eq(SAResult.UNSUPPORTED)
+                                m.next = "DONE"
                         with m.Default():
                             m.next = "DONE"
 
@@ -234,12 +267,20 @@ class SASetup(wiring.Component):
                     generate[0].eq(takes_iv(config, control)),
                     generate[1].eq(takes_iv(config, next_control) & next_control.present),
                 ]
+                with m.If(updating):
+                    m.d.sync += code.eq(SAResult.OK)
+                    if not config.lifetimes:
+                        with m.If(control.reserved[-1]):
+                            m.d.sync += code.eq(SAResult.UNSUPPORTED)
                 m.next = "DECIDE"
             with m.State("DECIDE"):
                 m.next = "DONE"
+                m.d.sync += [address.eq(_LIMITS), step.eq(_Step.LIMITS)]
                 with m.If(code == SAResult.OK):
                     m.next = "FILL"
-                    with m.If(self.free == 0):
+                    with m.If(updating):
+                        m.next = "TABLE"
+                    with m.Elif(self.free == 0):
                         m.d.sync += code.eq(SAResult.FULL)
                         m.next = "DONE"
 
@@ -259,9 +300,21 @@ class SASetup(wiring.Component):
                 with m.If(self.write.ready):
                     m.d.sync += number.eq(number + (step != _Step.IV))
                     with m.Switch(step):
+                        with m.Case(_Step.LIMITS):
+                            m.next = "FILL"
+                            with m.If(number[0]):
+                                m.d.sync += [address.eq(0), number.eq(0), step.eq(_Step.LEAD)]
+                                with m.If(updating):
+                                    m.next = "SEQ_HIGH"
+                                if not config.lifetimes:
+                                    with m.If(limited):
+                                        m.d.sync += code.eq(SAResult.UNSUPPORTED)
+                                        m.next = "DONE"
                         with m.Case(_Step.LEAD):
                             m.d.sync += step.eq(_Step.IV)
                             m.next = "FILL"
+                            with m.If(updating):
+                                m.next = "NEXT"
                         with m.Case(_Step.IV):
                             m.d.sync += [step.eq(_Step.KEY), self.claim.eq(subkey)]
                             m.next = "FILL"
@@ -371,6 +424,13 @@ class SASetup(wiring.Component):
                 m.next = "FILL"
                 with m.If(~next_control.present):
                     m.next = "TABLE"
+                    with m.If(updating):
+                        m.next = "DONE"
+            with m.State("SEQ_HIGH"):
+                m.d.sync += [address.eq(0), step.eq(_Step.LEAD)]
+                m.next = "NEXT"
+                with m.If(control.present):
+                    m.next = "FILL"
             with m.State("TABLE"):
                 m.d.comb += self.table_cmd.valid.eq(1)
                 with m.If(self.table_cmd.ready):
@@ -381,8 +441,14 @@ class SASetup(wiring.Component):
                 m.d.sync += [code.eq(self.table_result.p.code), handle.eq(self.table_result.p.handle)]
                 with m.If(self.table_result.valid):
                     m.next = "DONE"
+                    with m.If(updating & (self.table_result.p.code == SAResult.OK.value)):
+                        m.next = "SEQ_HIGH"
+                        with m.If(control.reserved[-1]):
+                            m.d.sync += address.eq(_LIMITS)
+                            m.next = "FILL"
             with m.State("DONE"):
                 m.d.comb += self.cmd.ready.eq(1)
-                m.d.sync += answering.eq(1)
+                # The window is emptied from its first word on.
+                m.d.sync += [answering.eq(1), op.eq(0), address.eq(0)]
                 m.next = "EMPTY"
         return m

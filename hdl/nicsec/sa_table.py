@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SA table: slots with generations, rows of key material, IV counters, deletion that drains."""
+"""SA table: slots with generations, rows of key material, deletion that drains."""
 
 from amaranth import *
 from amaranth.lib import data, stream, wiring
@@ -7,22 +7,31 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .algorithm import SAResult
+from .sa_iv import IVCounters
 from .sa_layout import (
     OPS,
     SA_ROW_WIDTH,
+    EventLayout,
     Found,
     HandleLayout,
+    IVCheck,
+    LookUp,
+    RowKind,
     RowRequest,
     RowWrite,
     SlotState,
     TableCommand,
+    TableOp,
     TableResult,
+    UsageLayout,
     row_address,
     rows_per_op,
+    slot_bits,
 )
+from .sa_usage import Usage
 from .stream import SkidBuffer
 
-__all__ = ["SATable"]
+__all__ = ["SATable", "usage_members"]
 
 #: No word read while it is written is used, so the tools need not guard against that.
 _COLLISION_FREE = {"no_rw_check": 1}
@@ -37,19 +46,20 @@ class _Slot(data.Struct):
     generation: 16
 
 
-class _IVCounter(data.Struct):
-    """The next value, and whether 2**64 - 1 was taken: the carry out of the increment."""
-
-    value: 64
-    exhausted: 1
+def _matches(entry, handle, bits):
+    return (entry.state == SlotState.VALID) & (entry.generation == handle.generation) & (handle.slot[bits:] == 0)
 
 
-def _matches(entry, handle, slot_bits):
-    return (
-        (entry.state == SlotState.VALID)
-        & (entry.generation == handle.generation)
-        & (handle.slot[slot_bits:] == 0)
-    )
+def usage_members(config):
+    """Ports of a table that counts, none without lifetimes."""
+    if not config.lifetimes:
+        return {}
+    return {
+        "errors": In(stream.Signature(slot_bits(config))),
+        "event_valid": Out(1),
+        "event": Out(EventLayout),
+        "usage": Out(UsageLayout),
+    }
 
 
 class SATable(wiring.Component):
@@ -63,13 +73,22 @@ class SATable(wiring.Component):
     -------
     ready : Out(1)
         Every row, counter and slot has been wiped after reset. Look-ups and commands wait for it.
-    lookup : In(stream of 32)
-        A handle.
+    lookup : In(stream of :class:`LookUp`)
+        A handle, and the bytes that the packet counts for.
     found : Out(stream of :class:`Found`)
-        One answer per look-up, in order, 6 cycles later; a look-up is taken every 7 cycles.
-        ``ok``: the slot exists, is VALID and has the handle's generation. A look-up that is ``ok`` takes one
-        value of the IV counter of each op that generates IVs and returns it in ``iv``; ``exhausted`` says that
-        2**64 - 1 had been taken from one of them before.
+        One answer per look-up, in order, 6 cycles later, but 13 or so for the first behind new limits; a look-up is
+        taken every 7 cycles. ``ok``: the slot exists, is VALID and has the handle's generation. ``expired``: it is, and
+        a hard limit has been reached. A look-up that is ``ok`` and not ``expired`` takes one value of the IV counter
+        of each op that generates IVs and returns it in ``iv``; ``exhausted`` says that 2**64 - 1 had been taken from
+        one of them before.
+    check, checked
+        IVs that frames brought: see :class:`~nicsec.sa_iv.IVCounters`. The packet has not retired yet.
+    errors : In(stream of slot)
+        With lifetimes; a packet that a look-up counted has failed, and not retired yet.
+    event_valid, event : Out
+        With lifetimes: see :class:`~nicsec.sa_usage.Usage`.
+    usage : Out(UsageLayout)
+        With lifetimes: what the last query found.
     row_req : In(stream of :class:`RowRequest`)
     row_rsp : Out(stream of 128)
         One row per request, in order, 3 cycles later, one per cycle.
@@ -81,12 +100,15 @@ class SATable(wiring.Component):
     cmd : In(stream of ``TableCommand``)
         Add: the slot at the head of the free list, whose rows came through ``write``, becomes VALID under a
         generation that differs from its last one. Delete: the slot becomes DRAINING at once; when every packet
-        started by then has retired, its rows and counters are wiped, it becomes FREE, and the result is given.
+        started by then has retired, its rows, counters and limits are wiped, it becomes FREE, and the result is given.
+        Update: until the next command, what comes through ``write`` with ``update`` goes to the slot of the handle.
+        Query, with lifetimes: copies to ``usage``.
     result : Out(stream of ``TableResult``)
         One per command.
     write : In(stream of :class:`RowWrite`)
-        A row of the slot that the next add takes. Transfer only while ``free`` is not 0 and no command is
-        outstanding.
+        While no command is outstanding: of the slot that the next add takes, if ``free`` is not 0; with ``update``,
+        behind an update that was ok, SEQ_HIGH or both LIMITS in turn of the slot in use. Without such an update it is
+        dropped.
     free : Out(range(config.sa_slots + 1))
         Free slots.
     """
@@ -97,7 +119,7 @@ class SATable(wiring.Component):
         super().__init__(
             {
                 "ready": Out(1),
-                "lookup": In(stream.Signature(32)),
+                "lookup": In(stream.Signature(LookUp)),
                 "found": Out(stream.Signature(Found(config))),
                 "row_req": In(stream.Signature(RowRequest(config))),
                 "row_rsp": Out(stream.Signature(SA_ROW_WIDTH)),
@@ -107,29 +129,29 @@ class SATable(wiring.Component):
                 "result": Out(stream.Signature(TableResult)),
                 "write": In(stream.Signature(RowWrite(config))),
                 "free": Out(range(config.sa_slots + 1)),
+                "check": In(stream.Signature(IVCheck(config))),
+                "checked": Out(stream.Signature(1)),
+                **usage_members(config),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        slot_bits = (config.sa_slots - 1).bit_length()
+        bits = slot_bits(config)
         row_bits = (rows_per_op(config) - 1).bit_length()
 
         m.submodules.rows = rows = Memory(
             shape=SA_ROW_WIDTH, depth=config.sa_slots * OPS * rows_per_op(config), init=[], attrs=_BLOCK_RAM
         )
         m.submodules.slots = slots = self._slots
-        m.submodules.counters = counters = Memory(
-            shape=_IVCounter, depth=config.sa_slots * OPS, init=[], attrs=_BLOCK_RAM
-        )
+        m.submodules.ivs = ivs = IVCounters(config)
         m.submodules.free_list = free_list = Memory(
-            shape=slot_bits, depth=config.sa_slots, init=[], attrs=_COLLISION_FREE
+            shape=bits, depth=config.sa_slots, init=[], attrs=_COLLISION_FREE
         )
         slot_read, slot_write = slots.read_port(), slots.write_port()
-        counter_read, counter_write = counters.read_port(), counters.write_port()
         free_read, free_write = free_list.read_port(), free_list.write_port()
-        row_write = rows.write_port()
+        row_write = rows.write_port(granularity=32)
 
         # Row fetch. The buffer ahead of the memory is the cheap place to break the ready path: an address is
         # a tenth of a row.
@@ -152,104 +174,139 @@ class SATable(wiring.Component):
             m.d.sync += [fetched.eq(requests.o.valid), row.eq(row_read.data), row_valid.eq(fetched)]
 
         # Look-up.
-        handle = Signal(HandleLayout, reset_less=True)
+        asked = Signal(LookUp, reset_less=True)
+        handle = HandleLayout(asked.handle)
         entry = Signal(_Slot, reset_less=True)
-        newest = Signal(_IVCounter, reset_less=True)
-        taken = Signal(data.ArrayLayout(64, OPS), reset_less=True)
-        successor = Signal(_IVCounter, reset_less=True)
-        spent = Signal()
         ok = Signal(reset_less=True)
-        exhausted = Signal(reset_less=True)
-        found_slot = Signal(slot_bits, reset_less=True)
+        found_slot = Signal(bits, reset_less=True)
         found_valid = Signal()
         reading = Signal()
-        taking = Signal(OPS)
-        op = Signal()
+        busy, expired, fresh = Signal(), Signal(), Signal()
+        refused, again = Signal(reset_less=True), Signal(reset_less=True)
         m.d.comb += [
             self.found.valid.eq(found_valid),
             self.found.p.ok.eq(ok),
-            self.found.p.exhausted.eq(exhausted),
+            self.found.p.expired.eq(refused),
+            self.found.p.exhausted.eq(ivs.exhausted),
             self.found.p.slot.eq(found_slot),
-            self.found.p.iv.eq(taken),
+            self.found.p.iv.eq(ivs.taken),
+            ivs.start.eq(reading),
+            ivs.slot.eq(handle.slot),
+            ivs.take.eq(entry.generate & (ok & ~expired & ~fresh).replicate(OPS)),
         ]
+        connect(m, flipped(self.check), ivs.check)
+        connect(m, ivs.checked, flipped(self.checked))
         with m.If(self.found.ready):
             m.d.sync += found_valid.eq(0)
-        m.d.sync += successor.eq(newest.as_value() + 1)
 
         with m.FSM(name="lookup"):
             with m.State("IDLE"):
                 m.d.comb += self.lookup.ready.eq(self.ready)
-                m.d.sync += handle.eq(self.lookup.payload)
+                m.d.sync += asked.eq(self.lookup.payload)
                 with m.If(self.lookup.valid & self.ready):
                     m.next = "SLOT"
             with m.State("SLOT"):
-                with m.If(~found_valid):
+                with m.If(~found_valid & ~busy):
                     m.d.comb += reading.eq(1)
                     m.next = "ENTRY"
             with m.State("ENTRY"):
-                m.d.comb += op.eq(1)
-                m.d.sync += [entry.eq(slot_read.data), newest.eq(counter_read.data)]
+                m.d.sync += entry.eq(slot_read.data)
                 m.next = "MATCH"
             with m.State("MATCH"):
-                m.d.sync += [
-                    ok.eq(_matches(entry, handle, slot_bits)),
-                    found_slot.eq(handle.slot),
-                    taken[0].eq(newest.value),
-                    spent.eq(newest.exhausted),
-                    newest.eq(counter_read.data),
-                ]
+                m.d.sync += [ok.eq(_matches(entry, handle, bits)), found_slot.eq(handle.slot)]
                 m.next = "TAKE0"
             with m.State("TAKE0"):
-                m.d.comb += taking[0].eq(ok & entry.generate[0] & ~spent)
-                m.d.sync += [exhausted.eq(ok & entry.generate[0] & spent), spent.eq(newest.exhausted)]
-                m.d.sync += taken[1].eq(newest.value)
+                m.d.sync += [refused.eq(ok & expired), again.eq(ok & fresh)]
                 m.next = "TAKE1"
             with m.State("TAKE1"):
-                m.d.comb += op.eq(1)
-                m.d.comb += taking[1].eq(ok & entry.generate[1] & ~spent)
-                m.d.sync += [exhausted.eq(exhausted | (ok & entry.generate[1] & spent)), found_valid.eq(1)]
+                m.d.sync += found_valid.eq(~again)
                 m.next = "IDLE"
+                with m.If(again):
+                    m.next = "SLOT"
 
-        # Rows and first counter values from key setup, and the zeros of a wipe, enter through one register.
-        slot = Signal(slot_bits)
+        # Rows, first counter values and limits from key setup, and the zeros of a wipe, enter through one register.
+        slot = Signal(bits)
         offset = Signal(range(OPS * rows_per_op(config)))
-        head_slot = Signal(slot_bits, reset_less=True)
+        head_slot = Signal(bits, reset_less=True)
         wiping = Signal(init=1)
-        row_waits = Signal()
-        counter_waits = Signal()
+        updating, in_use = Signal(), Signal()
+        row_waits, iv_waits, limits_wait = Signal(), Signal(), Signal()
+        row_blocked, limits_taken = Signal(), Signal()
+        in_part = Signal(reset_less=True)
         row_at = Signal(row_read.addr.shape(), reset_less=True)
         incoming = Signal(SA_ROW_WIDTH, reset_less=True)
-        m.d.sync += row_waits.eq(0)
         m.d.comb += [
-            row_write.en.eq(row_waits),
+            # A row in use is not written while it is read.
+            row_blocked.eq(in_use & requests.o.valid & (row_read.addr == row_at)),
+            row_write.en.eq(Cat(row_waits & ~row_blocked, (row_waits & ~in_part).replicate(3))),
             row_write.addr.eq(row_at),
             row_write.data.eq(incoming),
-            self.write.ready.eq(~wiping & ~counter_waits),
+            self.write.ready.eq(~wiping & ~iv_waits & ~limits_wait & ~(row_waits & row_blocked)),
+            ivs.set_valid.eq(iv_waits),
+            Cat(ivs.set_op, ivs.set_slot).eq(row_at[row_bits:]),
+            ivs.set_value.eq(incoming),
         ]
-        m.d.comb += [
-            counter_write.en.eq(taking.any() | counter_waits),
-            counter_write.addr.eq(Mux(taking.any(), counter_read.addr, row_at[row_bits:])),
-            counter_write.data.eq(Mux(taking.any(), successor, incoming[:64])),
-        ]
-        with m.If(~taking.any()):
-            m.d.sync += counter_waits.eq(0)
+        with m.If(~row_blocked):
+            m.d.sync += row_waits.eq(0)
+        with m.If(ivs.set_ready):
+            m.d.sync += iv_waits.eq(0)
+        with m.If(limits_taken):
+            m.d.sync += limits_wait.eq(0)
         with m.If(wiping):
-            m.d.sync += [incoming.eq(0), row_waits.eq(1), row_at.eq(Cat(offset, slot))]
+            m.d.sync += [incoming.eq(0), row_waits.eq(1), in_part.eq(0), in_use.eq(0), row_at.eq(Cat(offset, slot))]
             # A look-up delays this by two cycles at most, the op has eight rows.
             with m.If(offset[:row_bits] == 0):
-                m.d.sync += counter_waits.eq(1)
-        with m.Elif(~counter_waits):
+                m.d.sync += iv_waits.eq(1)
+        with m.Elif(self.write.ready):
+            kind, update = self.write.p.kind, self.write.p.update
+            write_slot = Signal(bits)
+            whole, part = Signal(), Signal()
+            # Of a slot in use nothing but these two kinds can be written.
+            m.d.comb += [
+                write_slot.eq(Mux(update, slot, head_slot)),
+                whole.eq(self.write.valid & ~update),
+                part.eq(self.write.valid & (~update | updating)),
+            ]
             m.d.sync += [
                 incoming.eq(self.write.p.data),
-                row_waits.eq(self.write.valid & ~self.write.p.iv),
-                counter_waits.eq(self.write.valid & self.write.p.iv),
-                row_at.eq(row_address(head_slot, self.write.p.op, self.write.p.row)),
+                row_waits.eq((whole & (kind == RowKind.ROW)) | (part & (kind == RowKind.SEQ_HIGH))),
+                in_part.eq(kind == RowKind.SEQ_HIGH),
+                in_use.eq(update),
+                iv_waits.eq(whole & (kind == RowKind.IV)),
+                row_at.eq(row_address(write_slot, self.write.p.op, self.write.p.row)),
             ]
+            if config.lifetimes:
+                m.d.sync += limits_wait.eq(part & (kind == RowKind.LIMITS))
 
-        m.d.comb += [
-            slot_read.addr.eq(Mux(reading, handle.slot, slot)),
-            counter_read.addr.eq(Cat(op, handle.slot[:slot_bits])),
-        ]
+        m.d.comb += slot_read.addr.eq(Mux(reading, handle.slot, slot))
+
+        idle = C(1, 1)
+        wipe_usage, query = Signal(), Signal()
+        if config.lifetimes:
+            m.submodules.usage = usage = Usage(config)
+            connect(m, flipped(self.errors), usage.errors)
+            idle = usage.idle
+            m.d.comb += [
+                usage.start.eq(reading),
+                usage.handle.eq(handle),
+                usage.length.eq(asked.length),
+                usage.known.eq(ok),
+                busy.eq(usage.busy),
+                expired.eq(usage.expired),
+                fresh.eq(usage.fresh),
+                usage.slot.eq(Mux(limits_wait, row_at[row_bits + 1 :], slot)),
+                usage.limits.valid.eq(limits_wait),
+                usage.limits.p.limits.soft.eq(incoming[:48]),
+                usage.limits.p.limits.hard.eq(incoming[64:112]),
+                usage.limits.p.bytes.eq(row_at[0]),
+                usage.limits.p.update.eq(in_use),
+                limits_taken.eq(usage.limits.ready),
+                usage.wipe.eq(wipe_usage),
+                usage.query.eq(query),
+                self.usage.eq(usage.usage),
+                self.event_valid.eq(usage.event_valid),
+                self.event.eq(usage.event),
+            ]
 
         # Commands. A delete and the wipe after reset share one routine; after reset it runs over every slot.
         ready = Signal()
@@ -260,8 +317,8 @@ class SATable(wiring.Component):
         found_entry = Signal(_Slot, reset_less=True)
         generation = Signal(16, reset_less=True)
         code = Signal(SAResult, reset_less=True)
-        head = Signal(slot_bits)
-        tail = Signal(slot_bits)
+        head = Signal(bits)
+        tail = Signal(bits)
         free = Signal.like(self.free)
         m.d.comb += [
             self.ready.eq(ready),
@@ -288,9 +345,10 @@ class SATable(wiring.Component):
                 m.d.comb += self.cmd.ready.eq(1)
                 m.d.sync += [command.eq(self.cmd.payload), offset.eq(0)]
                 with m.If(self.cmd.valid):
+                    m.d.sync += updating.eq(0)
                     m.next = "SELECT"
             with m.State("SELECT"):
-                m.d.sync += slot.eq(Mux(command.delete, target.slot, head_slot))
+                m.d.sync += slot.eq(Mux(command.op == TableOp.ADD, head_slot, target.slot))
                 m.next = "READ"
             with m.State("READ"):
                 with m.If(~reading):
@@ -299,12 +357,18 @@ class SATable(wiring.Component):
                 m.d.sync += found_entry.eq(slot_read.data)
                 m.next = "MATCH"
             with m.State("MATCH"):
-                with m.If(~command.delete):
+                with m.If(command.op == TableOp.ADD):
                     m.d.sync += code.eq(Mux(free == 0, SAResult.FULL, SAResult.OK))
                     m.next = "ADD"
-                with m.Elif(_matches(found_entry, target, slot_bits)):
-                    m.d.sync += code.eq(SAResult.OK)
-                    m.next = "DRAIN"
+                with m.Elif(_matches(found_entry, target, bits)):
+                    m.d.sync += [code.eq(SAResult.OK), updating.eq(command.op == TableOp.UPDATE)]
+                    with m.Switch(command.op):
+                        with m.Case(TableOp.DELETE):
+                            m.next = "DRAIN"
+                        with m.Case(TableOp.QUERY):
+                            m.next = "QUERY"
+                        with m.Default():
+                            m.next = "RESULT"
                 with m.Else():
                     m.d.sync += code.eq(SAResult.BAD_HANDLE)
                     m.next = "RESULT"
@@ -324,6 +388,12 @@ class SATable(wiring.Component):
             with m.State("NEXT"):
                 # The next slot of the free list is known before the next rows may come.
                 m.next = "RESULT"
+            with m.State("QUERY"):
+                m.d.comb += query.eq(1)
+                m.next = "COPY"
+            with m.State("COPY"):
+                with m.If(idle):
+                    m.next = "RESULT"
             with m.State("DRAIN"):
                 m.d.comb += [
                     slot_write.en.eq(~reading),
@@ -343,18 +413,22 @@ class SATable(wiring.Component):
                 with m.Elif(self.retired):
                     m.d.sync += retiring.eq(retiring - 1)
             with m.State("WIPE"):
+                # Whatever a packet counted is in the memory by now: it retired before.
+                m.d.comb += wipe_usage.eq(offset == rows_per_op(config))
                 m.d.sync += offset.eq(offset + 1)
                 with m.If(offset.all()):
                     m.d.sync += wiping.eq(0)
                     m.next = "FREE"
             with m.State("FREE"):
                 # Two cycles after the last row was named it is in the memory.
+                freeing = Signal()
                 m.d.comb += [
-                    slot_write.en.eq(~reading),
+                    freeing.eq(~reading & idle),
+                    slot_write.en.eq(freeing),
                     slot_write.data.generation.eq(Mux(ready, found_entry.generation, 0)),
-                    free_write.en.eq(~reading),
+                    free_write.en.eq(freeing),
                 ]
-                with m.If(~reading):
+                with m.If(freeing):
                     m.d.sync += [tail.eq(tail + 1), free.eq(free + 1)]
                     with m.If(ready):
                         m.next = "RESULT"

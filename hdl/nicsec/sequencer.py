@@ -12,7 +12,7 @@ from .packet_buffer import LoadedLayout
 from .sa_layout import MAC_KEY_ROW, LeadRow, RowRequest
 from .sa_rules import uses_cbc_mac
 from .share import AES_KEY
-from .suite import ah_iv_words, built, is_any
+from .suite import ah_iv_words, built, is_any, judges_iv
 
 __all__ = ["PassParameters", "Sequencer"]
 
@@ -37,6 +37,7 @@ class PassParameters(data.StructLayout):
             "ccm": 1,
             "mac": 1,
             "generate": 1,
+            "judged": 1,
             "esn": 1,
             "icv_words": 4,
             "header_words": word_bits(config),
@@ -83,8 +84,8 @@ class Sequencer(wiring.Component):
     units_idle : In(1)
         The units have nothing left of a pass: the next one, or another user of the cores, may begin.
     row_req, row_rsp : streams
-    slot : Out, op : Out(1)
-        SA operation of the pass.
+    slot : Out, op : Out(1), number : Out(2)
+        SA operation of the pass, and its place in the plan.
     aes_key, mac_key, des_key, chacha_key, ghash_h : Out(streams)
         When the config has those cores.
     """
@@ -127,6 +128,7 @@ class Sequencer(wiring.Component):
             "row_rsp": In(stream.Signature(128)),
             "slot": Out(request.members["slot"]),
             "op": Out(1),
+            "number": Out(2),
         }
         if config.has_aes:
             ports["aes_key"] = Out(stream.Signature(AES_KEY))
@@ -156,6 +158,7 @@ class Sequencer(wiring.Component):
             level.eq(self.job.p.levels[number[1]]),
             self.slot.eq(level.slot),
             self.op.eq(entry.op),
+            self.number.eq(number),
             self.row_req.p.slot.eq(level.slot),
             self.row_req.p.op.eq(entry.op),
             self.row_req.p.row.eq(wanted),
@@ -296,6 +299,7 @@ class Sequencer(wiring.Component):
                     params.ccm.eq(ccm),
                     params.mac.eq(uses_cbc_mac(config, control) | ccm),
                     params.generate.eq(control.iv_generate),
+                    params.judged.eq(judges_iv(config, control)),
                     params.esn.eq(control.esn),
                     params.icv_words.eq(control.icv_words),
                     params.header_words.eq(entry.header - entry.start),

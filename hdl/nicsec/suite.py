@@ -6,7 +6,7 @@ from amaranth import *
 from .algorithm import Auth, Encr
 from .config import ENCR_NAMES
 
-__all__ = ["ah_iv_words", "built", "esp_align_mask", "esp_iv_words", "is_any"]
+__all__ = ["ah_iv_words", "built", "esp_align_mask", "esp_iv_words", "is_any", "judges_iv"]
 
 
 def is_any(value, members):
@@ -39,3 +39,10 @@ def esp_align_mask(config, encr):
 def ah_iv_words(config, auth):
     """Words of IV ahead of the tag in an AH ICV field: 2 for AES-GMAC (RFC 4543 section 4)."""
     return Cat(C(0, 1), is_any(auth, [Auth.AES_GMAC] if "aes-gmac" in config.auth else []))
+
+
+def judges_iv(config, control):
+    """Whether an op takes its IV from the frame and must never take one twice (docs/design.md section 5.1)."""
+    nonces = (Encr.AES_GCM, Encr.AES_GMAC, Encr.AES_CTR, Encr.AES_CCM, Encr.CHACHA20_POLY1305)
+    esp = is_any(control.encr, built(config, *nonces))
+    return ~control.iv_generate & Mux(control.ah, ah_iv_words(config, control.auth).any(), esp)

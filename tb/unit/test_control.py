@@ -2,6 +2,7 @@
 """The control side as software and lanes see it: through AXI4-Lite on one side, look-ups and rows on the other."""
 
 import random
+from dataclasses import replace
 
 import pytest
 from amaranth import *
@@ -23,6 +24,7 @@ from streams import get, put
 _WINDOW = 0x200
 _BUSY = 1 << 31
 _SLVERR = 2
+LIFETIMES = replace(PRESETS["tiny"], lifetimes=True)
 
 
 def gcm(seed, **fields):
@@ -132,9 +134,39 @@ class Bench:
         await self.write(ctx, Reg.SA_HANDLE, handle)
         return await self.command(ctx, SACommand.DELETE)
 
-    async def lookup(self, ctx, handle):
-        await put(ctx, self.dut.lookup, handle)
+    async def lookup(self, ctx, handle, length=0):
+        await put(ctx, self.dut.lookup, {"handle": handle, "length": length})
         return await get(ctx, self.dut.found)
+
+    async def update(self, ctx, handle, highs=(), limits=None):
+        """Update: ``highs`` an op, ``None`` for none; ``limits`` in the order of the window."""
+        for n, high in enumerate(highs):
+            if high is not None:
+                await self.write(ctx, _WINDOW + 0x100 * n + 0xC, high)
+                await self.write(ctx, _WINDOW + 0x100 * n, 1)
+        if limits is not None:
+            await self.write(ctx, _WINDOW, (bool(highs) and highs[0] is not None) | 1 << 31)
+            await self.limits(ctx, limits)
+        await self.write(ctx, Reg.SA_HANDLE, handle)
+        return await self.command(ctx, SACommand.UPDATE)
+
+    async def limits(self, ctx, limits):
+        for n, limit in enumerate(limits):
+            await self.write(ctx, _WINDOW + 0xC0 + 8 * n, limit & 0xFFFFFFFF)
+            await self.write(ctx, _WINDOW + 0xC4 + 8 * n, limit >> 32)
+
+    async def query(self, ctx, handle):
+        await self.write(ctx, Reg.SA_HANDLE, handle)
+        if (result := await self.command(ctx, SACommand.QUERY)) != SAResult.OK:
+            return result
+        words = [await self.read(ctx, reg) for reg in range(Reg.SA_PACKETS, Reg.SA_ERRORS + 4, 4)]
+        return words[0] | words[1] << 32, words[2] | words[3] << 32, words[4]
+
+    async def event(self, ctx):
+        """The oldest event, taken off: (handle, kind register)."""
+        event = await self.read(ctx, Reg.SA_EVENT), await self.read(ctx, Reg.SA_EVENT_KIND)
+        await self.write(ctx, Reg.SA_EVENT_KIND, 0)
+        return event
 
     async def rows(self, ctx, slot):
         rows = []
@@ -219,6 +251,117 @@ def test_delete_while_a_packet_is_in_flight():
         assert not (await bench.lookup(ctx, handle)).ok
         assert await bench.delete(ctx, handle) == SAResult.BAD_HANDLE
         assert await bench.rows(ctx, 1) == rows_of(bundle, 8)
+
+    bench.run(main)
+
+
+def test_lifetime():
+    """Limits of an add, events and their interrupt, query, errors, update, and what a delete leaves of it."""
+    bench = Bench(LIFETIMES, real=False)
+    dut = bench.dut
+
+    async def main(ctx):
+        bundle = Bundle("transport", [gcm(1)])
+        await bench.limits(ctx, (2, 3, 0, 1 << 40))
+        _, handle = await bench.add(ctx, bundle)
+        await bench.write(ctx, Reg.IRQ_STATUS, 7)
+        await bench.write(ctx, Reg.IRQ_MASK, 4)
+        assert await bench.event(ctx) == (0, 0)
+        found = [await bench.lookup(ctx, handle, 1000) for _ in range(4)]
+        assert [(one.ok, one.expired) for one in found] == [(1, 0)] * 3 + [(1, 1)]
+        await put(ctx, dut.errors, 0)
+        assert ctx.get(dut.irq)
+        await bench.write(ctx, Reg.IRQ_STATUS, 4)
+        await ctx.tick()
+        assert not ctx.get(dut.irq)
+        assert await bench.query(ctx, handle) == (3, 3000, 1)
+        assert [await bench.event(ctx) for _ in range(3)] == [(handle, 1), (handle, 4), (0, 0)]
+        assert await bench.query(ctx, handle ^ 1 << 16) == SAResult.BAD_HANDLE
+        assert await bench.update(ctx, handle ^ 1 << 16, limits=(0, 0, 0, 0)) == SAResult.BAD_HANDLE
+        assert (await bench.lookup(ctx, handle)).expired
+        # More room in packets, but the bytes are used up by now, which is told of once.
+        assert await bench.update(ctx, handle, limits=(0, 10, 0, 2999)) == SAResult.OK
+        assert await bench.event(ctx) == (0, 0)
+        assert [(await bench.lookup(ctx, handle)).expired for _ in range(2)] == [1, 1]
+        assert await bench.update(ctx, handle, limits=(0, 10, 0, 0)) == SAResult.OK
+        found = await bench.lookup(ctx, handle, 7)
+        assert (found.expired, found.iv[0]) == (0, 4)
+        # What an update does not name stays: limits without bit 31, SEQ_HIGH without bit 0.
+        assert await bench.update(ctx, handle, highs=(None,)) == SAResult.OK
+        assert await bench.rows(ctx, 0) == rows_of(bundle, 8)
+        assert await bench.query(ctx, handle) == (4, 3007, 1)
+        await bench.delete(ctx, handle)
+        # The event outlives the SA, under its handle; its counts do not.
+        assert await bench.event(ctx) == (handle, 8)
+        for _ in range(16):
+            _, handle = await bench.add(ctx, bundle)
+        assert handle == 2 << 16
+        assert await bench.query(ctx, handle) == (0, 0, 0)
+        assert await bench.event(ctx) == (0, 0)
+
+    bench.run(main)
+
+
+def test_events_are_lost_when_nobody_takes_them():
+    bench = Bench(LIFETIMES, real=False)
+
+    async def main(ctx):
+        handles = []
+        for n in range(16):
+            await bench.limits(ctx, (1, 2, 0, 0))
+            handles.append((await bench.add(ctx, Bundle("transport", [gcm(n)])))[1])
+        for handle in (*handles, handles[3]):
+            await bench.lookup(ctx, handle, 1)
+        await ctx.tick().repeat(12)
+        events = [await bench.event(ctx) for _ in range(17)]
+        assert events == [(handles[0], 1 | 1 << 31), *((handle, 1) for handle in handles[1:]), (0, 0)]
+
+    bench.run(main)
+
+
+@pytest.mark.parametrize("config", [PRESETS["tiny"], LIFETIMES])
+def test_update_of_seq_high(config):
+    """It changes one word of each op named, and nothing that was staged beside it gets anywhere."""
+    bench = Bench(config, real=False)
+
+    async def main(ctx):
+        bundle = Bundle("transport", [gcm(1, esn=True, esn_high=5)])
+        _, handle = await bench.add(ctx, bundle)
+        _, other = await bench.add(ctx, bundle)
+        await bench.stage(ctx, Bundle("transport", [gcm(2)]))
+        assert await bench.update(ctx, handle, highs=(0x89ABCDEF,)) == SAResult.OK
+        rows = rows_of(bundle, 8)
+        assert await bench.rows(ctx, 1) == rows
+        rows[0] = rows[0] >> 32 << 32 | 0x89ABCDEF
+        assert await bench.rows(ctx, 0) == rows
+        assert (await bench.lookup(ctx, handle)).iv[0] == 1
+        await bench.delete(ctx, other)
+        assert await bench.update(ctx, other, highs=(7,)) == SAResult.BAD_HANDLE
+        assert await bench.rows(ctx, 1) == [0] * 16
+        # An add behind it takes the next free slot.
+        third = Bundle("tunnel", [gcm(3)])
+        assert await bench.add(ctx, third) == (SAResult.OK, 2 | 1 << 16)
+        assert await bench.rows(ctx, 2) == rows_of(third, 8)
+        assert await bench.rows(ctx, 0) == rows
+
+    bench.run(main)
+
+
+def test_ivs_of_frames():
+    bench = Bench(PRESETS["tiny"], real=False)
+
+    async def judge(ctx, iv):
+        await put(ctx, bench.dut.check, {"slot": 0, "op": 0, "iv": iv})
+        return await get(ctx, bench.dut.checked)
+
+    async def main(ctx):
+        _, handle = await bench.add(ctx, Bundle("transport", [gcm(1, iv="frame", iv_init=1 << 40)]))
+        assert [await judge(ctx, iv) for iv in (5, (1 << 40) - 1, 1 << 40, 1 << 40)] == [0, 0, 1, 0]
+        # Look-ups take nothing of it, and an update leaves it.
+        found = await bench.lookup(ctx, handle)
+        assert (found.ok, found.exhausted) == (1, 0)
+        assert await bench.update(ctx, handle, highs=(1,)) == SAResult.OK
+        assert [await judge(ctx, iv) for iv in (1 << 40, (1 << 40) + 1)] == [0, 1]
 
     bench.run(main)
 

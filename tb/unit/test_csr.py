@@ -112,6 +112,43 @@ def test_control_and_interrupts():
     run(dut, bench)
 
 
+def test_events_and_usage():
+    """Registers of lifetimes follow what they show; only a write to SA_EVENT_KIND takes an event off."""
+    dut = Csr(PRESETS["basic"])
+    rng = random.Random(8)
+    taken = []
+
+    async def watch(ctx):
+        while True:
+            _, _, strobe = await ctx.tick().sample(dut.event_taken)
+            taken.extend([1] * strobe)
+
+    async def bench(ctx):
+        for lost in (0, 1):
+            handle, kinds = rng.getrandbits(32), rng.randrange(1, 16)
+            usage = {"packets": rng.getrandbits(48), "bytes": rng.getrandbits(48), "errors": rng.getrandbits(32)}
+            ctx.set(dut.event, {"handle": handle, "kinds": kinds})
+            ctx.set(dut.events_lost, lost)
+            ctx.set(dut.usage, usage)
+            assert await read(ctx, dut, Reg.SA_EVENT) == handle
+            assert await read(ctx, dut, Reg.SA_EVENT_KIND) == kinds | lost << 31
+            words = [await read(ctx, dut, reg) for reg in (0xA0, 0xA4, 0xA8, 0xAC, 0xB0)]
+            assert words[0] | words[1] << 32 == usage["packets"]
+            assert words[2] | words[3] << 32 == usage["bytes"]
+            assert words[4] == usage["errors"]
+        for reg in (Reg.SA_EVENT, 0x98, 0xA0, 0xB0, 0x400):
+            assert not await write(ctx, dut, reg, 0xFFFFFFFF)
+        assert taken == []
+        for n in range(1, 3):
+            await write(ctx, dut, Reg.SA_EVENT_KIND, 0)
+            await ctx.tick()
+            assert len(taken) == n
+
+    simulate(dut, bench, watch)
+    assert features(PRESETS["basic"]) & Feature.LIFETIME
+    assert not features(PRESETS["tiny"]) & Feature.LIFETIME
+
+
 def test_commands():
     dut = Csr(PRESETS["tiny"])
 

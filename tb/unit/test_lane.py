@@ -80,25 +80,28 @@ def test_frames_match_the_model(name):
         engine = Engine()
         sa = engine.add_sa(bundle)
         table[slot] = rows_of(bundle, per_op)
-        for size in (1, 20, 33, 70, 128, 600) if name == "gcm" else (1, 33, 128):
+        # IVs that the frame brought go ahead of the verdict, to be judged.
+        judged = [n for n, op in enumerate(bundle.ops) if op.judges_iv]
+        for turn, size in enumerate((1, 20, 33, 70, 128, 600) if name == "gcm" else (1, 33, 128)):
             plain = bytes.fromhex("4500000000004000401100000a0000010a000002") + rng.randbytes(size)
             plain = plain[:2] + len(plain).to_bytes(2, "big") + plain[4:]
-            framed = frame(plain, bundle, framing1=Framing(seq=size))
+            iv = turn << 61 | rng.getrandbits(61)
+            framed = frame(plain, bundle, framing1=Framing(seq=size, iv=iv.to_bytes(8, "big") if judged else None))
             framed += rng.randbytes(max(0, 60 - len(framed)))
             counter = sa.counters[0]
             result = engine.process(framed, sa, None)
             assert result.status == Status.SUCCESS
-            cases.append((slot, counter, framed, result))
+            cases.append((slot, counter, [(slot, n, iv) for n in judged], framed, result))
 
     m, lane = build(config)
 
     async def loader(ctx):
-        for _, _, framed, _ in cases:
+        for *_, framed, _ in cases:
             for word in words(framed):
                 await put(ctx, lane.load, word)
 
     async def jobs(ctx):
-        for slot, counter, framed, _ in cases:
+        for slot, counter, _, framed, _ in cases:
             level = {"slot": slot, "iv": [counter, 0], "seq_high": 0, "seq_high_valid": 0}
             job = {"length": len(framed), "status": 0, "bypass": 0, "bound": 1, "nested": 0, "levels": [level, level]}
             await put(ctx, lane.job, job)
@@ -109,8 +112,12 @@ def test_frames_match_the_model(name):
             await put(ctx, lane.row_rsp, table[request.slot][per_op * request.op + request.row])
 
     async def sink(ctx):
-        for index, (_, _, framed, result) in enumerate(cases):
-            assert (await get(ctx, lane.verdict)).value == result.status, index
+        for index, (_, _, ivs, framed, result) in enumerate(cases):
+            for expected in ivs:
+                beat = await get(ctx, lane.verdict)
+                assert (beat.last, beat.iv.slot, beat.iv.op, beat.iv.iv) == (0, *expected), index
+            beat = await get(ctx, lane.verdict)
+            assert (beat.last, beat.status.value) == (1, result.status), index
             out = b""
             while True:
                 word = await get(ctx, lane.drain)

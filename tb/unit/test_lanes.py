@@ -9,6 +9,7 @@ import pytest
 from nicsec.algorithm import Status
 from nicsec.beat_store import Deal, Gather
 from nicsec.config import Config
+from nicsec.job import VerdictLayout
 from nicsec.lane_turns import CollectTurns, DrainTurns, LoadTurns
 from nicsec.lanes import groups_of
 from nicsec.pick import PACKETS_PER_LANE, Pick
@@ -222,20 +223,27 @@ def test_load_turns(lanes):
     run(dut, source, lists, *(sink(lane) for lane in range(lanes)))
 
 
+async def check_verdicts(ctx, stream, good, ivs, rng):
+    for ok, iv in zip(good, ivs, strict=True):
+        expected = [(beat["last"], beat["iv"]["iv"], beat["status"]) for beat in verdict(ok, iv)]
+        assert [flat(beat) for beat in await collect(ctx, stream, len(expected), rng)] == expected
+
+
 @pytest.mark.parametrize("lanes", [1, 3])
 def test_drain_turns(lanes):
     print(f"seed {SEED}")
     rng = random.Random(SEED)
-    shape = dut_shape()
-    dut = DrainTurns(lanes, shape)
+    dut = DrainTurns(lanes, VerdictLayout(Config()))
     good = [rng.random() < 0.7 for _ in range(20)]
+    ivs = [[rng.getrandbits(64) for _ in range(rng.randrange(3))] for _ in good]
     sent = [words(rng, rng.randrange(1, 30)) for _ in good]
     turns = [rng.randrange(lanes) for _ in good]
 
     def source(lane):
         async def verdicts(ctx):
-            mine = [verdict(ok) for ok, n in zip(good, turns, strict=True) if n == lane]
-            await send(ctx, dut.verdict[lane], mine, rng)
+            for ok, iv, n in zip(good, ivs, turns, strict=True):
+                if n == lane:
+                    await send(ctx, dut.verdict[lane], verdict(ok, iv), rng)
 
         async def drain(ctx):
             for ok, n, frame in zip(good, turns, sent, strict=True):
@@ -248,8 +256,7 @@ def test_drain_turns(lanes):
         await send(ctx, dut.turn, turns, rng)
 
     async def verdict_sink(ctx):
-        got = await collect(ctx, dut.o_verdict, len(good), rng)
-        assert [status_of(v) == Status.SUCCESS for v in got] == good
+        await check_verdicts(ctx, dut.o_verdict, good, ivs, rng)
 
     async def word_sink(ctx):
         expected = [word["data"] for ok, frame in zip(good, sent, strict=True) if ok for word in frame]
@@ -261,14 +268,16 @@ def test_drain_turns(lanes):
 def test_collect_turns():
     print(f"seed {SEED}")
     rng = random.Random(SEED)
-    dut = CollectTurns(4, dut_shape())
+    dut = CollectTurns(4, VerdictLayout(Config()))
     good = [rng.random() < 0.7 for _ in range(60)]
+    ivs = [[rng.getrandbits(64) for _ in range(rng.randrange(3))] for _ in good]
     turns = [rng.randrange(4) for _ in good]
 
     def source(group):
         async def bench(ctx):
-            mine = [verdict(ok) for ok, n in zip(good, turns, strict=True) if n == group]
-            await send(ctx, dut.verdict[group], mine, rng)
+            for ok, iv, n in zip(good, ivs, turns, strict=True):
+                if n == group:
+                    await send(ctx, dut.verdict[group], verdict(ok, iv), rng)
 
         return bench
 
@@ -276,7 +285,7 @@ def test_collect_turns():
         await send(ctx, dut.turn, turns, rng)
 
     async def verdict_sink(ctx):
-        assert [status_of(v) == Status.SUCCESS for v in await collect(ctx, dut.o, len(good), rng)] == good
+        await check_verdicts(ctx, dut.o, good, ivs, rng)
 
     async def route_sink(ctx):
         expected = [n for ok, n in zip(good, turns, strict=True) if ok]
@@ -352,13 +361,12 @@ def test_groups():
     assert [groups_of(Config(lanes=n)) for n in (1, 2, 3, 4, 6, 8, 12, 16, 32)] == [1, 2, 1, 4, 2, 4, 4, 4, 4]
 
 
-def dut_shape():
-    return Status
+def verdict(ok, ivs):
+    """Beats of a verdict: ``ivs`` of a success, then the status."""
+    check = {"slot": 0, "op": 0, "iv": 0}
+    beats = [{"status": Status.SUCCESS, "last": 0, "iv": check | {"iv": iv}} for iv in ivs] if ok else []
+    return [*beats, {"status": Status.SUCCESS if ok else Status.MALFORMED, "last": 1, "iv": check}]
 
 
-def verdict(ok):
-    return Status.SUCCESS if ok else Status.MALFORMED
-
-
-def status_of(payload):
-    return payload
+def flat(beat):
+    return beat.last, beat.iv.iv, beat.status

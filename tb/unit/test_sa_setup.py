@@ -15,7 +15,7 @@ from nicsec.crypto.md5 import Md5
 from nicsec.crypto.sha1 import Sha1
 from nicsec.crypto.sha256 import Sha256
 from nicsec.crypto.sha512 import Sha512
-from nicsec.sa_layout import Control, rows_per_op
+from nicsec.sa_layout import Control, RowKind, TableOp, rows_per_op
 from nicsec.sa_rules import verdict
 from nicsec.sa_setup import SASetup
 from nicsec.share import Share, crypto_members, hashes
@@ -60,7 +60,7 @@ class Bench:
             m.submodules[name] = core = _CORES[name]()
             connect(m, getattr(share, f"{name}_i"), core.i)
             connect(m, getattr(share, f"{name}_o"), core.o)
-        self.rows, self.ivs, self.commands = {}, {}, []
+        self.rows, self.ivs, self.limits, self.highs, self.commands = {}, {}, {}, {}, []
         self.free, self.cycles, self.done = 5, 0, False
 
     async def ready(self, ctx):
@@ -104,15 +104,24 @@ class Bench:
                 for _ in range(rng.randrange(3)):
                     await ctx.tick()
                 w = await get(ctx, write)
-                if w.iv:
+                # An add writes a free slot, an update the one that its handle named.
+                assert w.update == (ctx.get(self.dut.cmd.p.op) == SACommand.UPDATE.value)
+                if w.kind == RowKind.IV:
                     self.ivs[w.op] = w.data & (1 << 64) - 1
+                elif w.kind == RowKind.LIMITS:
+                    assert not w.op
+                    assert self.rows == {}
+                    self.limits[w.row] = w.data & (1 << 48) - 1, w.data >> 64 & (1 << 48) - 1
+                elif w.kind == RowKind.SEQ_HIGH:
+                    assert not w.row
+                    self.highs[w.op] = w.data & 0xFFFFFFFF
                 else:
                     assert (w.op, w.row) not in self.rows
                     self.rows[w.op, w.row] = w.data
             if ctx.get(self.dut.table_cmd.valid):
                 c = await get(ctx, self.dut.table_cmd)
-                self.commands.append((c.delete, c.handle, c.generate))
-                code = SAResult.BAD_HANDLE if c.delete and c.handle == 0xBAD else SAResult.OK
+                self.commands.append((c.op, c.handle, c.generate))
+                code = SAResult.BAD_HANDLE if c.op != TableOp.ADD and c.handle == 0xBAD else SAResult.OK
                 await put(ctx, self.dut.table_result, {"code": code.value, "handle": 0x00010002})
 
     def run(self, main_bench, beside=()):
@@ -210,7 +219,7 @@ def test_rows(name):
             assert flat(bench) == rows_of(bundle, rows_per_op(bench.config))
             assert bench.ivs == {n: item.iv_init for n, item in enumerate(bundle.ops)}
             generate = sum(item.generates_iv << n for n, item in enumerate(bundle.ops))
-            assert bench.commands == [(0, 0, generate)]
+            assert bench.commands == [(TableOp.ADD, 0, generate)]
 
     bench.run(adds)
 
@@ -282,14 +291,103 @@ def test_full_and_delete_and_unknown():
         assert (await bench.command(ctx, SACommand.DELETE, 0xBAD))[0] == SAResult.BAD_HANDLE
         await bench.stage(ctx, window_of(GCM))
         assert (await bench.command(ctx, SACommand.DELETE, 0x70003))[0] == SAResult.OK
-        assert bench.commands == [(1, 0xBAD, 0), (1, 0x70003, 0)]
+        assert bench.commands == [(TableOp.DELETE, 0xBAD, 0), (TableOp.DELETE, 0x70003, 0)]
         ctx.set(bench.dut.free, 1)
-        for number in (0, 3, 255):
+        for number in (0, 5, 255):
             await bench.stage(ctx, window_of(GCM))
             assert (await bench.command(ctx, number))[0] == SAResult.INVALID
         # Each of these emptied the window.
         assert (await bench.command(ctx, SACommand.ADD))[0] == SAResult.INVALID
         assert bench.rows == {}
+
+    bench.run(commands)
+
+
+def limit_words(*limits):
+    """Limits in the order of the window: soft and hard packets, soft and hard bytes."""
+    words = {}
+    for n, limit in enumerate(limits):
+        words |= {0xC0 + 8 * n: limit & 0xFFFFFFFF, 0xC4 + 8 * n: limit >> 32}
+    return words
+
+
+LIMITS = (1, 1 << 47, 0x123456789ABC, 0xFFFFFFFFFFFF)
+UPDATE = 1 << 31
+
+
+def test_limits():
+    bench = Bench(PRESETS["basic"])
+
+    async def adds(ctx):
+        for limits in (LIMITS, (0, 0, 0, 0)):
+            bench.rows, bench.limits = {}, {}
+            await bench.stage(ctx, window_of(GCM_AH) | limit_words(*limits))
+            assert (await bench.command(ctx, SACommand.ADD))[0] == SAResult.OK
+            assert bench.limits == {0: limits[:2], 1: limits[2:]}
+            assert flat(bench) == rows_of(GCM_AH, 8)
+
+    bench.run(adds)
+
+
+@pytest.mark.parametrize("present", range(4))
+@pytest.mark.parametrize("limited", [False, True])
+def test_update(present, limited):
+    """SEQ_HIGH of the ops that are present and the limits with bit 31; no row, no counter, nothing for a bad handle."""
+    bench = Bench(PRESETS["basic"])
+    words = limit_words(*LIMITS)
+    for n in range(2):
+        words |= {n << 8: present >> n & 1 | (UPDATE if limited and n == 0 else 0), n << 8 | 0xC: 0xA5000000 + n}
+        words |= {n << 8 | offset: 0x5EC2E7 for offset in (0x4, 0x8, 0x10, 0x20, 0x40)}
+
+    async def updates(ctx):
+        # A full table is no hindrance.
+        ctx.set(bench.dut.free, 0)
+        await bench.stage(ctx, words)
+        assert (await bench.command(ctx, SACommand.UPDATE, 0xBAD))[0] == SAResult.BAD_HANDLE
+        assert (bench.highs, bench.limits, bench.rows, bench.ivs) == ({}, {}, {}, {})
+        await bench.stage(ctx, words)
+        assert (await bench.command(ctx, SACommand.UPDATE, 0x70003))[0] == SAResult.OK
+        assert bench.highs == {n: 0xA5000000 + n for n in range(2) if present >> n & 1}
+        assert bench.limits == ({0: LIMITS[:2], 1: LIMITS[2:]} if limited else {})
+        assert (bench.rows, bench.ivs) == ({}, {})
+        assert bench.commands == [(TableOp.UPDATE, 0xBAD, 0), (TableOp.UPDATE, 0x70003, 0)]
+        # What an update staged is gone, and an add is an add again.
+        assert (await bench.command(ctx, SACommand.ADD))[0] == SAResult.INVALID
+
+    bench.run(updates)
+
+
+def test_query():
+    bench = Bench(PRESETS["basic"])
+
+    async def queries(ctx):
+        assert (await bench.command(ctx, SACommand.QUERY, 0x70003))[0] == SAResult.OK
+        assert (await bench.command(ctx, SACommand.QUERY, 0xBAD))[0] == SAResult.BAD_HANDLE
+        assert bench.commands == [(TableOp.QUERY, 0x70003, 0), (TableOp.QUERY, 0xBAD, 0)]
+        assert (bench.highs, bench.limits, bench.rows, bench.ivs) == ({}, {}, {}, {})
+
+    bench.run(queries)
+
+
+def test_build_without_lifetimes():
+    """No add or update with a limit, no query; SEQ_HIGH is updated as elsewhere."""
+    bench = Bench(PRESETS["tiny"])
+
+    async def commands(ctx):
+        for n in range(8):
+            await bench.stage(ctx, window_of(GCM) | {0xC0 + 4 * n: 1 << 3 * n})
+            assert (await bench.command(ctx, SACommand.ADD))[0] == SAResult.UNSUPPORTED
+        for words in ({0: UPDATE}, {0: UPDATE | 1, 0xC: 1} | limit_words(*LIMITS)):
+            await bench.stage(ctx, words)
+            assert (await bench.command(ctx, SACommand.UPDATE, 0x70003))[0] == SAResult.UNSUPPORTED
+        assert (await bench.command(ctx, SACommand.QUERY, 0x70003))[0] == SAResult.UNSUPPORTED
+        assert (bench.rows, bench.ivs, bench.highs, bench.commands) == ({}, {}, {}, [])
+        await bench.stage(ctx, {0: 1, 0xC: 77})
+        assert (await bench.command(ctx, SACommand.UPDATE, 0x70003))[0] == SAResult.OK
+        assert bench.highs == {0: 77}
+        await bench.stage(ctx, window_of(GCM))
+        assert (await bench.command(ctx, SACommand.ADD))[0] == SAResult.OK
+        assert flat(bench) == rows_of(GCM, 8)
 
     bench.run(commands)
 
