@@ -24,7 +24,12 @@ _UDP_ENCAP_PORT = 4500  # RFC 3948
 
 
 class Walker(wiring.Component):
-    """Walks one frame per ``start``; about 4 cycles for every word that is looked at, 35 to 200 in all.
+    """Walks one frame per ``start``: 14 cycles for a level of IP and ESP, 11 for a second one, one for each VLAN tag, two
+    for LLC/SNAP, 4 for each extension header, 7 for an AH and 6 for UDP. Rows that are answered later than three
+    cycles after they were asked for make it longer by as much for each level.
+
+    Words are read one behind the other through link and IP header, then by jumps; a jump goes where earlier words and
+    rows say, so what a word holds is compared and added in no path to the memory.
 
     Parameters
     ----------
@@ -41,13 +46,13 @@ class Walker(wiring.Component):
     plan : Out(array of 4 PassLayout)
         In order of execution: inner ESP, inner AH, outer ESP, outer AH.
     headers : Out(array of 3 HeaderLayout)
-        The IPv4 headers of the levels and, when a checksum is asked for, of the packet inside.
+        When the config has checksums: the IPv4 headers of the levels and, if one is asked for, of the packet inside.
     region : Out(RegionLayout)
         When a checksum is asked for: what is left inside the innermost level.
     addr : Out
-        Word of the frame to be read; ``word`` follows three cycles later.
+        Word of the frame to be read; ``word`` shows it from the second cycle behind.
     row_req, row_rsp : streams
-        Rows of the SA table.
+        Rows of the SA table. Both ops of a level are asked for at once.
     """
 
     def __init__(self, config):
@@ -73,12 +78,40 @@ class Walker(wiring.Component):
 
         level = Signal(1, init=OUTER)
         lead = Signal(data.ArrayLayout(LeadRow, 2))
-        op = Signal(1)
         esp, ah = lead[0], Signal(LeadRow)
         has_esp, has_ah, ah_op, tunnel = Signal(), Signal(), Signal(), Signal()
 
+        # Row 0 of the ops of a level, fetched while the headers ahead of theirs are walked. An op that a build cannot
+        # have is not asked for. What follows from the rows is settled when `informed` says so, or a cycle later where
+        # it is needed later.
+        ops = 2 if config.has_ah else 1
+        fetch = Signal()
+        asked, answered = Signal(range(ops + 1), init=ops), Signal(range(ops + 1), init=ops)
+        informed = Signal()
+        m.d.comb += [
+            self.row_req.valid.eq(asked != ops),
+            self.row_req.p.slot.eq(self.job.levels[level].slot),
+            self.row_req.p.op.eq(asked[0]),
+            self.row_req.p.row.eq(0),
+            self.row_rsp.ready.eq(answered != ops),
+        ]
+        m.d.sync += informed.eq(answered == ops)
+        with m.If(fetch):
+            m.d.sync += [asked.eq(0), answered.eq(0), informed.eq(0)]
+        with m.Else():
+            with m.If(self.row_req.valid & self.row_req.ready):
+                m.d.sync += asked.eq(asked + 1)
+            with m.If(self.row_rsp.valid & self.row_rsp.ready):
+                m.d.sync += [lead[answered[0]].eq(self.row_rsp.payload), answered.eq(answered + 1)]
+        m.d.sync += [
+            has_esp.eq(~lead[0].control.ah if config.has_ah else 1),
+            has_ah.eq((lead[0].control.ah | lead[1].control.present) if config.has_ah else 0),
+            ah_op.eq(~lead[0].control.ah),
+            tunnel.eq(lead[0].control.tunnel),
+        ]
+
         # `pos` is the word of the header at hand, `bound` the byte behind what may be used, and `room`, a cycle
-        # later than either, the bytes between the two.
+        # later than either, the bytes between the two. In the link header `pos` is a word ahead.
         base, pos, target = Signal(words), Signal(words), Signal(words)
         step = Signal(9)
         bound = Signal(bits)
@@ -86,7 +119,15 @@ class Walker(wiring.Component):
         m.d.comb += target.eq(pos + step)
         m.d.sync += room.eq(bound - (pos << 2))
 
+        def room_below(count):
+            """Whether ``room`` is less than ``count``, a multiple of four, without a carry chain."""
+            count //= 4
+            low = count.bit_length()
+            is_low = C((1 << count) - 1, 1 << low).bit_select(room[2 : 2 + low], 1)
+            return room[-1] | (~room[2 + low :].any() & is_low)
+
         ipv6, probing = Signal(), Signal()
+        extension = Signal(10)
         tags = Signal(2)
         index = Signal(range(3))
         length = Signal(16)
@@ -94,44 +135,46 @@ class Walker(wiring.Component):
         next_header = Signal(8)
         chained = Signal()  # extension headers or options stand ahead of the AH
         behind_ah = Signal()
-        icv_start = Signal(bits)
         payload = Signal(bits)
 
         word = self.word
         wait = Signal(2)
-        settled = Signal()
+        settled, following = Signal(), Signal()
         m.d.comb += settled.eq(~wait.any())
         m.d.sync += wait.eq(wait >> 1)
-        job_level = Signal.like(self.job.levels[0])
-        m.d.comb += job_level.eq(self.job.levels[level])
+        with m.If(following):
+            m.d.sync += self.addr.eq(self.addr + 1)
 
-        def read(at, state):
-            m.d.sync += [self.addr.eq(at), wait.eq(0b11)]
-            m.next = state
+        def look(at, *, follow=0):
+            """Read from word ``at`` on: this one alone, or it and those behind it. It comes three cycles later."""
+            m.d.sync += [self.addr.eq(at), following.eq(follow), wait.eq(0b11)]
 
-        def peek(state):
-            """Look at the next word without moving."""
-            read(self.addr + 1, state)
-
-        def move(words, state):
-            m.d.comb += step.eq(words)
+        def go(by):
+            """Make the header ``by`` words further the one at hand, and read its first word."""
+            m.d.comb += step.eq(by)
             m.d.sync += pos.eq(target)
-            read(target, state)
+            look(target)
 
         def fail(status):
             m.d.sync += self.status.eq(status)
             m.next = "DONE"
 
-        esp_iv, esp_mask, esp_icv, ah_need = Signal(3), Signal(4), Signal(4), Signal(6)
-        esp_overhead = Signal(7)
+        # Words of ESP header and IV, these and the ICV in bytes, the word with pad length and next header.
+        esp_head, esp_mask, esp_icv, esp_overhead = Signal(3), Signal(4), Signal(4), Signal(7)
+        icv_start, trailer = Signal(bits), Signal(words)
         m.d.sync += [
-            esp_iv.eq(esp_iv_words(config, esp.control.encr)),
+            esp_head.eq(2 + esp_iv_words(config, esp.control.encr)),
             esp_mask.eq(esp_align_mask(config, esp.control.encr)),
             esp_icv.eq(esp.control.icv_words),
-            esp_overhead.eq((2 + esp_iv + esp_icv) << 2),
-            ah_need.eq(ah_iv_words(config, ah.control.auth) + ah.control.icv_words + 3),
+            esp_overhead.eq((esp_head + esp_icv) << 2),
+            trailer.eq((bound >> 2) - 1 - esp_icv),
         ]
-        ah_words = Signal(9)
+        ah_words, ah_need = Signal(9), Signal(6)
+        if config.has_ah:
+            m.d.sync += [
+                ah.eq(Mux(lead[0].control.ah, lead[0], lead[1])),
+                ah_need.eq(ah_iv_words(config, ah.control.auth) + ah.control.icv_words + 3),
+            ]
 
         is_inner_ip, inner_ipv6 = Signal(), Signal()
         m.d.comb += [
@@ -139,225 +182,218 @@ class Walker(wiring.Component):
             inner_ipv6.eq(next_header == _IPV6),
         ]
 
+        link_ipv4, link_ipv6 = Signal(), Signal()
+        m.d.comb += [link_ipv4.eq(word[:16] == _ETHERTYPE_IPV4), link_ipv6.eq(word[:16] == _ETHERTYPE_IPV6)]
+
+        def ethertype():
+            with m.If(~link_ipv4 & ~link_ipv6):
+                fail(Status.INVALID_PROTOCOL)
+            with m.Else():
+                m.d.sync += [pos.eq(pos), ipv6.eq(link_ipv6)]
+                m.next = "IP"
+
+        def behind_ip():
+            m.next = "HEADER"
+            if config.checksum:
+                with m.If(probing):
+                    m.next = "REGION"
+
         with m.FSM():
             with m.State("IDLE"):
-                m.d.sync += [level.eq(OUTER), bound.eq(self.job.length + 2), tags.eq(0), index.eq(0), probing.eq(0)]
+                m.d.sync += [level.eq(OUTER), bound.eq(self.job.length + 2), tags.eq(0), index.eq(0), pos.eq(2)]
+                m.d.sync += [chained.eq(0), behind_ah.eq(0)]
+                look(3, follow=1)
                 with m.If(self.start):
-                    m.d.sync += [self.status.eq(Status.SUCCESS), pos.eq(3)]
-                    m.d.sync += [entry.active.eq(0) for entry in (*self.plan, *self.headers)]
-                    m.d.sync += self.region.fragment.eq(0)
-                    read(3, "LINK")
+                    m.d.comb += fetch.eq(self.job.bound)
+                    m.d.sync += [self.status.eq(Status.SUCCESS), *(entry.active.eq(0) for entry in self.plan)]
+                    if config.checksum:
+                        m.d.sync += [probing.eq(~self.job.bound), self.region.fragment.eq(0)]
+                        m.d.sync += [entry.active.eq(0) for entry in self.headers]
+                    m.next = "LINK"
 
             # The EtherType is the low half of a word, also behind tags and LLC/SNAP.
             with m.State("LINK"):
+                m.d.comb += step.eq(1)
+                m.d.sync += pos.eq(target)
                 with m.If(settled):
-                    with m.If(room < 4):
+                    with m.If(room_below(4)):
                         fail(Status.MALFORMED)
                     with m.Elif((word[:16] == _ETHERTYPE_VLAN) | (word[:16] == _ETHERTYPE_QINQ)):
+                        m.d.sync += tags.eq(tags + 1)
                         with m.If(tags == 2):
                             fail(Status.INVALID_PROTOCOL)
-                        with m.Else():
-                            m.d.sync += tags.eq(tags + 1)
-                            move(1, "LINK")
                     with m.Elif(word[:16] <= 1500):
-                        move(1, "LLC")
+                        m.next = "LLC"
                     with m.Else():
-                        m.next = "ETHERTYPE"
+                        ethertype()
             with m.State("LLC"):
-                with m.If(settled):
-                    with m.If(room < 8):
-                        fail(Status.MALFORMED)
-                    with m.Elif(word != 0xAAAA0300):
-                        fail(Status.INVALID_PROTOCOL)
-                    with m.Else():
-                        move(1, "SNAP")
-            with m.State("SNAP"):
-                with m.If(settled):
-                    with m.If(word[16:] != 0):
-                        fail(Status.INVALID_PROTOCOL)
-                    with m.Else():
-                        m.next = "ETHERTYPE"
-            with m.State("ETHERTYPE"):
-                m.d.sync += ipv6.eq(word[:16] == _ETHERTYPE_IPV6)
-                with m.If((word[:16] != _ETHERTYPE_IPV4) & (word[:16] != _ETHERTYPE_IPV6)):
+                m.d.comb += step.eq(1)
+                m.d.sync += pos.eq(target)
+                with m.If(room_below(8)):
+                    fail(Status.MALFORMED)
+                with m.Elif(word != 0xAAAA0300):
                     fail(Status.INVALID_PROTOCOL)
-                with m.Elif(self.job.bound):
-                    move(1, "BUNDLE")
                 with m.Else():
-                    m.d.sync += probing.eq(1)
-                    move(1, "IP")
+                    m.next = "SNAP"
+            with m.State("SNAP"):
+                with m.If(word[16:] != 0):
+                    fail(Status.INVALID_PROTOCOL)
+                with m.Else():
+                    ethertype()
 
-            with m.State("BUNDLE"):
-                m.d.sync += [op.eq(0), chained.eq(0), behind_ah.eq(0), base.eq(pos)]
-                m.next = "LEAD"
-            with m.State("LEAD"):
-                m.d.comb += [
-                    self.row_req.valid.eq(1),
-                    self.row_req.p.slot.eq(job_level.slot),
-                    self.row_req.p.op.eq(op),
-                    self.row_req.p.row.eq(0),
-                ]
-                with m.If(self.row_req.ready):
-                    m.next = "LEAD-ANSWER"
-            with m.State("LEAD-ANSWER"):
-                m.d.comb += self.row_rsp.ready.eq(1)
-                with m.If(self.row_rsp.valid):
-                    m.d.sync += [lead[op].eq(self.row_rsp.payload), op.eq(1)]
-                    with m.If(op == 0):
-                        m.next = "LEAD"
-                    with m.Else():
-                        m.next = "OPS"
-            with m.State("OPS"):
-                m.d.sync += [
-                    has_esp.eq(~lead[0].control.ah if config.has_ah else 1),
-                    has_ah.eq((lead[0].control.ah | lead[1].control.present) if config.has_ah else 0),
-                    ah_op.eq(~lead[0].control.ah),
-                    ah.eq(Mux(lead[0].control.ah, lead[0], lead[1])),
-                    tunnel.eq(lead[0].control.tunnel),
-                ]
-                m.next = "IP"
-
+            # The words of an IP header come one behind the other, and are taken as they come.
             with m.State("IP"):
                 header = self.headers[index]
+                m.d.comb += step.eq(10)
                 with m.If(settled):
-                    m.d.sync += [index.eq(index + 1), header_words.eq(word[24:28])]
-                    with m.If(room < 20):
-                        fail(Status.MALFORMED)
-                    with m.Elif(ipv6):
-                        with m.If(room < 40):
+                    m.d.sync += [base.eq(pos), header_words.eq(word[24:28])]
+                    with m.If(ipv6):
+                        m.d.sync += [self.addr.eq(target), following.eq(0)]
+                        with m.If(room_below(20)):
+                            fail(Status.MALFORMED)
+                        with m.Elif(room_below(40)):
                             fail(Status.MALFORMED)
                         with m.Elif(word[28:] != 6):
                             fail(Status.INVALID_PROTOCOL)
                         with m.Else():
-                            peek("IPV6-LENGTH")
+                            m.next = "IPV6-LENGTH"
                     with m.Else():
-                        m.d.sync += [
-                            bound.eq((pos << 2) + word[:16]),
-                            chained.eq(word[24:28] != 5),
-                            header.active.eq(1),
-                            header.start.eq(pos),
-                            header.words.eq(word[24:28]),
-                        ]
-                        with m.If(word[28:] != 4):
+                        m.d.sync += [bound.eq((pos << 2) + word[:16]), chained.eq(word[24:28] != 5)]
+                        if config.checksum:
+                            m.d.sync += [header.active.eq(1), header.start.eq(pos), header.words.eq(word[24:28])]
+                        with m.If(room_below(20)):
+                            fail(Status.MALFORMED)
+                        with m.Elif(word[28:] != 4):
                             fail(Status.INVALID_PROTOCOL)
-                        with m.Elif((word[24:28] < 5) | (word[:16] < (word[24:28] << 2)) | (word[:16] > room)):
+                        with m.Elif(
+                            word[24:28].matches("00--", "0100") | (word[2:16] < word[24:28]) | (word[:16] > room)
+                        ):
                             fail(Status.MALFORMED)
                         with m.Else():
-                            peek("IPV4-FRAGMENT")
+                            m.next = "IPV4-FRAGMENT"
             with m.State("IPV4-FRAGMENT"):
-                with m.If(settled):
+                m.d.comb += step.eq(header_words)
+                m.d.sync += [pos.eq(target), self.addr.eq(target), following.eq(0), index.eq(index + 1)]
+                if config.checksum:
                     m.d.sync += self.region.fragment.eq(word[:14] != 0)
-                    with m.If(~probing & (word[:14] != 0)):
-                        fail(Status.FRAGMENT)
-                    with m.Else():
-                        peek("IPV4-PROTOCOL")
+                with m.If(~probing & (word[:14] != 0)):
+                    fail(Status.FRAGMENT)
+                with m.Else():
+                    m.next = "IPV4-PROTOCOL"
             with m.State("IPV4-PROTOCOL"):
-                with m.If(settled):
-                    m.d.sync += next_header.eq(word[16:24])
-                    with m.If(probing):
-                        move(header_words, "REGION")
-                    with m.Else():
-                        move(header_words, "EXTENSION")
+                m.d.sync += next_header.eq(word[16:24])
+                behind_ip()
             with m.State("IPV6-LENGTH"):
-                with m.If(settled):
-                    m.d.sync += [length.eq(word[16:]), next_header.eq(word[8:16])]
-                    move(10, "IPV6-END")
+                m.d.comb += step.eq(10)
+                m.d.sync += [pos.eq(target), index.eq(index + 1)]
+                m.d.sync += [length.eq(word[16:]), next_header.eq(word[8:16])]
+                m.next = "IPV6-END"
             with m.State("IPV6-END"):
-                with m.If(settled):
-                    m.d.sync += bound.eq((pos << 2) + length)
-                    with m.If(length > room):
-                        fail(Status.MALFORMED)
-                    with m.Elif(probing):
-                        m.next = "REGION"
-                    with m.Else():
-                        move(0, "EXTENSION")
+                m.d.sync += bound.eq((pos << 2) + length)
+                with m.If(length + 40 > room):
+                    fail(Status.MALFORMED)
+                with m.Else():
+                    behind_ip()
 
-            # `word` is the first of the header at `pos`, whatever that is.
-            with m.State("EXTENSION"):
-                extension = Signal(10)
-                m.d.comb += extension.eq(2 + (word[16:24] << 1))
-                with m.If(settled):
+            # `word` is the first of the header at `pos`, whatever that is, from the next state on.
+            with m.State("HEADER"):
+                m.d.sync += extension.eq(2 + (word[16:24] << 1))
+                with m.If(settled & informed):
                     with m.If(ipv6 & (
                         (next_header == _HOP_BY_HOP) | (next_header == _ROUTING) | (next_header == _DESTINATION)
                     )):
-                        with m.If((extension << 2) > room):
-                            fail(Status.MALFORMED)
-                        with m.Else():
-                            m.d.sync += [next_header.eq(word[24:]), chained.eq(1)]
-                            move(extension, "EXTENSION")
+                        m.next = "EXTENSION"
                     with m.Elif(ipv6 & (next_header == _FRAGMENT)):
                         fail(Status.FRAGMENT)
-                    with m.Elif(has_ah & ~behind_ah):
-                        m.next = "AH"
+                    if config.has_ah:
+                        with m.Elif(has_ah & ~behind_ah):
+                            m.next = "AH"
                     with m.Else():
                         m.next = "ESP"
-
-            with m.State("AH"):
-                m.d.sync += ah_words.eq(word[16:24] + 2)
-                with m.If(next_header != _AH):
-                    fail(Status.MISSING_AH)
-                with m.Elif(room < 12):
+            with m.State("EXTENSION"):
+                m.d.sync += [next_header.eq(word[24:]), chained.eq(1)]
+                go(extension)
+                with m.If((extension << 2) > room):
                     fail(Status.MALFORMED)
                 with m.Else():
-                    m.d.sync += next_header.eq(word[24:])
-                    peek("AH-SPI")
-            with m.State("AH-SPI"):
-                for number in (INNER, OUTER):
-                    entry = self.plan[2 * number + 1]
-                    with m.If(level == number):
-                        m.d.sync += [
-                            entry.active.eq(1), entry.op.eq(ah_op), entry.ipv6.eq(ipv6), entry.chained.eq(chained),
-                            entry.start.eq(base), entry.header.eq(pos), entry.end.eq(bound),
-                        ]
-                with m.If(settled):
-                    m.d.sync += behind_ah.eq(1)
-                    with m.If(word != ah.spi):
-                        fail(Status.SPI_MISMATCH)
-                    with m.Elif((ah_words << 2) > room):
-                        fail(Status.MALFORMED)
-                    with m.Elif(ah_words < ah_need):
-                        fail(Status.NO_ROOM)
-                    with m.Else():
-                        move(ah_words, "EXTENSION")
+                    m.next = "HEADER"
 
-            with m.State("ESP"):
-                with m.If(~has_esp):
-                    with m.If(tunnel & ~is_inner_ip):
-                        fail(Status.INVALID_PROTOCOL)
+            if config.has_ah:
+                with m.State("AH"):
+                    m.d.sync += [ah_words.eq(word[16:24] + 2), next_header.eq(word[24:])]
+                    m.d.comb += step.eq(1)
+                    look(target)
+                    with m.If(next_header != _AH):
+                        fail(Status.MISSING_AH)
+                    with m.Elif(room_below(12)):
+                        fail(Status.MALFORMED)
                     with m.Else():
-                        m.next = "INSIDE"
+                        m.next = "AH-SPI"
+                with m.State("AH-SPI"):
+                    for number in (INNER, OUTER):
+                        entry = self.plan[2 * number + 1]
+                        with m.If(level == number):
+                            m.d.sync += [
+                                entry.active.eq(1), entry.op.eq(ah_op), entry.ipv6.eq(ipv6), entry.chained.eq(chained),
+                                entry.start.eq(base), entry.header.eq(pos), entry.end.eq(bound),
+                            ]
+                    with m.If(settled):
+                        m.d.sync += behind_ah.eq(1)
+                        go(ah_words)
+                        with m.If(word != ah.spi):
+                            fail(Status.SPI_MISMATCH)
+                        with m.Elif((ah_words << 2) > room):
+                            fail(Status.MALFORMED)
+                        with m.Elif(ah_words < ah_need):
+                            fail(Status.NO_ROOM)
+                        with m.Else():
+                            m.next = "HEADER"
+
+            # The trailer is on its way while the ESP header is looked at.
+            with m.State("ESP"):
+                m.d.comb += step.eq(1)
+                with m.If(esp.control.udp_encap):
+                    look(target)
+                with m.Else():
+                    look(trailer)
+                with m.If(~has_esp):
+                    m.next = "INSIDE"
                 with m.Elif(esp.control.udp_encap):
                     with m.If(next_header != _UDP):
                         fail(Status.MISSING_ESP)
-                    with m.Elif(room < 8):
+                    with m.Elif(room_below(8)):
                         fail(Status.MALFORMED)
                     with m.Elif(word[:16] != _UDP_ENCAP_PORT):
                         fail(Status.MISSING_ESP)
                     with m.Else():
-                        peek("UDP")
+                        m.next = "UDP"
                 with m.Elif(next_header != _ESP):
                     fail(Status.MISSING_ESP)
                 with m.Else():
                     m.next = "ESP-HEADER"
             with m.State("UDP"):
                 with m.If(settled):
+                    go(2)
                     with m.If(word[16:] != room):
                         fail(Status.MALFORMED)
                     with m.Else():
-                        move(2, "ESP-HEADER")
-            with m.State("ESP-HEADER"):
+                        m.next = "UDP-ESP"
+            with m.State("UDP-ESP"):
                 with m.If(settled):
-                    m.d.comb += step.eq(2 + esp_iv)
-                    m.d.sync += [base.eq(target), icv_start.eq(bound - (esp_icv << 2)), payload.eq(room - esp_overhead)]
-                    with m.If(room < 8):
-                        fail(Status.MALFORMED)
-                    with m.Elif(word != esp.spi):
-                        fail(Status.SPI_MISMATCH)
-                    with m.Elif(room < esp_overhead + 2):
-                        fail(Status.NO_ROOM)
-                    with m.Else():
-                        m.next = "ESP-LENGTH"
-            with m.State("ESP-LENGTH"):
+                    look(trailer)
+                    m.next = "ESP-HEADER"
+            with m.State("ESP-HEADER"):
+                m.d.comb += step.eq(esp_head)
+                m.d.sync += [base.eq(target), icv_start.eq(bound - (esp_icv << 2)), payload.eq(room - esp_overhead)]
+                with m.If(room_below(8)):
+                    fail(Status.MALFORMED)
+                with m.Elif(word != esp.spi):
+                    fail(Status.SPI_MISMATCH)
+                with m.Elif(room < esp_overhead + 2):
+                    fail(Status.NO_ROOM)
+                with m.Else():
+                    m.next = "ESP-TRAILER"
+            with m.State("ESP-TRAILER"):
                 for number in (INNER, OUTER):
                     entry = self.plan[2 * number]
                     with m.If(level == number):
@@ -365,45 +401,45 @@ class Walker(wiring.Component):
                             entry.active.eq(1), entry.op.eq(0), entry.ipv6.eq(ipv6), entry.chained.eq(0),
                             entry.start.eq(pos), entry.header.eq(base), entry.end.eq(icv_start),
                         ]
-                read((icv_start >> 2) - 1, "ESP-TRAILER")
-            with m.State("ESP-TRAILER"):
                 with m.If(settled):
-                    m.d.sync += [bound.eq(icv_start - 2 - word[8:16]), next_header.eq(word[:8])]
+                    m.d.sync += [bound.eq(icv_start - 2 - word[8:16]), next_header.eq(word[:8]), pos.eq(base)]
                     with m.If((payload[:4] & esp_mask).any()):
                         fail(Status.UNALIGNED)
                     with m.Elif(word[8:16] + 2 > payload):
                         fail(Status.MALFORMED)
                     with m.Else():
-                        m.d.sync += pos.eq(base)
-                        m.next = "ESP-NEXT"
-            with m.State("ESP-NEXT"):
-                with m.If(tunnel & ~is_inner_ip & (next_header != _NONE)):
-                    fail(Status.INVALID_PROTOCOL)
-                with m.Else():
-                    m.next = "INSIDE"
+                        m.next = "INSIDE"
 
             # A level is done: `pos` to `bound` is what `next_header` names.
             with m.State("INSIDE"):
-                m.d.sync += ipv6.eq(inner_ipv6)
-                with m.If(self.job.nested & (level == OUTER)):
+                m.d.sync += [ipv6.eq(inner_ipv6), chained.eq(0), behind_ah.eq(0)]
+                look(pos, follow=1)
+                with m.If(tunnel & ~is_inner_ip & ~(has_esp & (next_header == _NONE))):
+                    fail(Status.INVALID_PROTOCOL)
+                with m.Elif(self.job.nested & (level == OUTER)):
+                    m.d.sync += level.eq(INNER)
                     with m.If(tunnel & is_inner_ip):
-                        m.d.sync += level.eq(INNER)
-                        move(0, "BUNDLE")
+                        m.d.comb += fetch.eq(1)
+                        m.next = "IP"
                     with m.Else():
                         fail(Status.INVALID_PROTOCOL)
-                with m.Elif((self.job.csum_ip | self.job.csum_l4) & tunnel & is_inner_ip):
-                    m.d.sync += probing.eq(1)
-                    move(0, "IP")
-                with m.Elif(self.job.csum_l4 & tunnel):
-                    fail(Status.INVALID_PROTOCOL)
+                if config.checksum:
+                    with m.Elif((self.job.csum_ip | self.job.csum_l4) & tunnel & is_inner_ip):
+                        m.d.sync += probing.eq(1)
+                        m.next = "IP"
+                    with m.Elif(self.job.csum_l4 & tunnel):
+                        fail(Status.INVALID_PROTOCOL)
                 with m.Else():
-                    m.next = "REGION"
-            with m.State("REGION"):
-                m.d.sync += [self.region.first.eq(pos), self.region.end.eq(bound)]
-                m.next = "DONE"
+                    m.next = "REGION" if config.checksum else "DONE"
+            if config.checksum:
+                with m.State("REGION"):
+                    m.d.sync += [self.region.first.eq(pos), self.region.end.eq(bound)]
+                    m.next = "DONE"
 
+            # Rows that were asked for are taken before another walk may begin.
             with m.State("DONE"):
-                m.d.comb += self.done.eq(1)
-                m.next = "IDLE"
+                with m.If(answered == ops):
+                    m.d.comb += self.done.eq(1)
+                    m.next = "IDLE"
 
         return m

@@ -14,7 +14,7 @@ from nicsec_sim.model.sa import Bundle, Op
 from nicsec_sim.model.status import Status
 from nicsec_sim.plain import ipv4, ipv6
 from sa_rows import lead_row
-from streams import get, put, run
+from streams import run
 
 CONFIG = Config()
 KEY = bytes(range(32))
@@ -73,52 +73,69 @@ def expected(sa1, sa2, raw):
     return Status.SUCCESS, passes
 
 
-async def walks(ctx, dut, cases):
-    for sa1, sa2, raw in cases:
-        outer = sa2 if sa2 is not None else sa1
-        table = [sa1, outer]
-        level = [{"slot": n, "iv": [0, 0], "seq_high": 0, "seq_high_valid": 0} for n in range(2)]
-        nested = sa1 is not None and sa2 is not None
-        stored = bytes(2) + raw
-        memory = [int.from_bytes(stored[n : n + 4].ljust(4, b"\xa5"), "big") for n in range(0, len(stored), 4)]
-        job = {"length": len(raw), "status": 0, "bypass": 0, "bound": 1, "nested": nested, "levels": level}
-        ctx.set(dut.job, job)
-        ctx.set(dut.start, 1)
-        await ctx.tick()
-        ctx.set(dut.start, 0)
-        history = [0, 0]
-        for _ in range(3000):
-            if ctx.get(dut.row_req.valid):
-                request = await get(ctx, dut.row_req)
-                ops = table[request.slot].ops
-                row = lead_row(ops[request.op], table[request.slot].tunnel) if request.op < len(ops) else 0
-                await put(ctx, dut.row_rsp, row)
-                continue
-            history = [ctx.get(dut.addr), history[0]]
-            at = history[1]
-            ctx.set(dut.word, memory[at] if at < len(memory) else 0xDEADBEEF)
-            if ctx.get(dut.done):
-                break
-            await ctx.tick()
-        else:
-            raise TimeoutError("the walker does not finish")
-        status, passes = expected(sa1, sa2, raw)
-        assert Status(ctx.get(dut.status).value) == status, (sa1, sa2, raw.hex())
-        if passes is not None:
-            for entry, want in zip(dut.plan, passes, strict=True):
-                assert ctx.get(entry.active) == (want is not None)
-                if want is not None:
-                    assert (ctx.get(entry.start), ctx.get(entry.header), ctx.get(entry.end)) == want
-        await ctx.tick()
-
-
-def check(cases):
+def check(cases, latency=lambda: 2):
+    """Walk all ``cases``; cycles from start to done of each. ``latency``: of a row, from request to answer."""
     dut = Walker(CONFIG)
+    frame_words, sas, cycles = [], [], []
 
-    async def testbench(ctx):
-        await walks(ctx, dut, cases)
+    async def memory(ctx):
+        addresses = [0, 0]
+        while True:
+            at = addresses[0]
+            ctx.set(dut.word, frame_words[at] if at < len(frame_words) else 0xDEADBEEF)
+            addresses = [addresses[1], ctx.get(dut.addr)]
+            await ctx.tick()
 
-    run(dut, testbench, limit=2_000_000)
+    async def table(ctx):
+        requests, ticks = [], 0
+        ctx.set(dut.row_req.ready, 1)
+        while True:
+            if ctx.get(dut.row_req.valid):
+                requests.append((ticks + latency(), ctx.get(dut.row_req.payload)))
+            due = bool(requests) and requests[0][0] <= ticks
+            ctx.set(dut.row_rsp.valid, due)
+            if due:
+                request = requests[0][1]
+                assert request.row == 0
+                ops = sas[request.slot].ops
+                row = lead_row(ops[request.op], sas[request.slot].tunnel) if request.op < len(ops) else 0
+                ctx.set(dut.row_rsp.payload, row)
+                if ctx.get(dut.row_rsp.ready):
+                    requests.pop(0)
+            await ctx.tick()
+            ticks += 1
+
+    async def walks(ctx):
+        for sa1, sa2, raw in cases:
+            sas[:] = [sa1, sa2 if sa2 is not None else sa1]
+            stored = bytes(2) + raw
+            frame_words[:] = [
+                int.from_bytes(stored[n : n + 4].ljust(4, b"\xa5"), "big") for n in range(0, len(stored), 4)
+            ]
+            level = [{"slot": n, "iv": [0, 0], "seq_high": 0, "seq_high_valid": 0} for n in range(2)]
+            nested = sa1 is not None and sa2 is not None
+            job = {"length": len(raw), "status": 0, "bypass": 0, "bound": 1, "nested": nested, "levels": level}
+            ctx.set(dut.job, job)
+            ctx.set(dut.start, 1)
+            await ctx.tick()
+            ctx.set(dut.start, 0)
+            taken = 1
+            while not ctx.get(dut.done):
+                await ctx.tick()
+                taken += 1
+                assert taken < 3000, "the walker does not finish"
+            cycles.append(taken)
+            status, passes = expected(sa1, sa2, raw)
+            assert Status(ctx.get(dut.status).value) == status, (sa1, sa2, raw.hex())
+            if passes is not None:
+                for entry, want in zip(dut.plan, passes, strict=True):
+                    assert ctx.get(entry.active) == (want is not None)
+                    if want is not None:
+                        assert (ctx.get(entry.start), ctx.get(entry.header), ctx.get(entry.end)) == want
+            await ctx.tick()
+
+    run(dut, walks, background=(memory, table), limit=2_000_000)
+    return cycles
 
 
 def test_every_shape():
@@ -126,6 +143,23 @@ def test_every_shape():
     assert len(cases) > 150
     assert all(expected(*case)[0] == Status.SUCCESS for case in cases)
     check(cases)
+
+
+@pytest.mark.parametrize("seed", [21, 22])
+def test_late_rows(seed):
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    check(rng.sample(list(shapes(rng)), 60), lambda: rng.choice((1, 1, 3, 7, 20)))
+
+
+def test_cycles():
+    """A level of IPv4 and ESP, and a second one."""
+    tunnel = Tunnel(src="192.0.2.1", dst="192.0.2.2")
+    plain = ipv4("10.0.0.1", "10.0.0.2", 17, bytes(20))
+    inner, outer = (next(iter(bundles(mode))) for mode in ("transport", "tunnel"))
+    single = frame(plain, inner)
+    nested = frame(plain, inner, outer, framing2=Framing(tunnel=tunnel))
+    assert check([(inner, None, single), (inner, outer, nested)]) == [14, 25]
 
 
 @pytest.mark.parametrize("seed", [11, 12])
@@ -144,4 +178,4 @@ def test_damaged_frames(seed):
         cases.append((sa1, sa2, bytes(damaged)))
     statuses = {expected(*case)[0] for case in cases}
     assert len(statuses) > 6, statuses
-    check(cases)
+    check(cases, lambda: rng.choice((1, 2, 9)))
