@@ -24,8 +24,8 @@ _UDP_ENCAP_PORT = 4500  # RFC 3948
 
 
 class Walker(wiring.Component):
-    """Walks one frame per ``start``: 14 cycles for a level of IP and ESP, 11 for a second one, one for each VLAN tag, two
-    for LLC/SNAP, 4 for each extension header, 7 for an AH and 6 for UDP. Rows that are answered later than three
+    """Walks one frame per ``start``: 14 cycles for a level of IP and ESP, 11 for a second one, one for each VLAN tag,
+    two for LLC/SNAP, 4 for each extension header, 7 for an AH and 6 for UDP. Rows that are answered later than three
     cycles after they were asked for make it longer by as much for each level.
 
     Words are read one behind the other through link and IP header, then by jumps; a jump goes where earlier words and

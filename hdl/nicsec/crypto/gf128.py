@@ -40,9 +40,9 @@ def _parts(value):
 class GfMultiply(wiring.Component):
     """Product of two field elements, one per cycle, the coefficient of x^n in bit n of every port.
 
-    Three stages end in registers: sums of halves, products of 16 by 16 bits, the polynomial of degree 254; each is three
-    LUTs deep at most. The reduction behind them is combinational, some two LUTs, for the user to register. Nothing
-    stalls, nothing depends on data.
+    Three stages end in registers, three LUTs deep at most: sums of halves, products of 16 by 16 bits, the polynomial of
+    degree 254. The reduction behind them is combinational, some two LUTs, for the user to register. Nothing stalls,
+    nothing depends on data.
 
     Members
     -------
