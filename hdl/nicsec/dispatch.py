@@ -27,7 +27,7 @@ class Ticket(data.StructLayout):
 
 
 class Dispatch(wiring.Component):
-    """Handles one descriptor at a time, in order; 20 cycles with two handles, 5 without.
+    """Handles one descriptor at a time, in order: look-up by look-up, and two cycles more, or three with two handles.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Dispatch(wiring.Component):
         A packet with a handle is refused without it.
     i : In(stream of Descriptor)
     ticket : Out(stream of Ticket)
-        Ahead of the job.
+        Beside the job.
     job : Out(stream of JobLayout)
     lookup, found : streams
         The SA table.
@@ -63,11 +63,10 @@ class Dispatch(wiring.Component):
         m = Module()
         descriptor = Signal(Descriptor)
         job = self.job.p
-        given, checksum = Signal(), Signal()
+        given, checksum, refused = Signal(), Signal(), Signal()
+        ticket_sent, job_sent = Signal(), Signal()
         second = Signal()
         m.d.comb += [
-            given.eq(descriptor.sa1_valid | descriptor.sa2_valid),
-            checksum.eq(descriptor.csum_ip | descriptor.csum_l4),
             job.csum_ip.eq(descriptor.csum_ip),
             job.csum_l4.eq(descriptor.csum_l4),
             job.csum_udp.eq(descriptor.csum_udp),
@@ -76,43 +75,49 @@ class Dispatch(wiring.Component):
             self.ticket.p.cookie.eq(descriptor.cookie),
             self.ticket.p.length.eq(descriptor.length),
             self.ticket.p.bypass.eq(job.bypass),
-            self.lookup.p.handle.eq(Mux(second, descriptor.sa2, descriptor.sa1)),
-            self.lookup.p.length.eq(descriptor.length),
         ]
 
         # OffloadHandle alone is bound to the outermost headers, as NextOffloadHandle always is.
         level = job.levels[OUTER]
+        coming = self.i.p
+        look_up = Signal()
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += self.i.ready.eq(1)
-                m.d.sync += descriptor.eq(self.i.payload)
-                with m.If(self.i.valid):
-                    m.d.comb += self.started.eq(1)
-                    m.next = "JUDGE"
-            with m.State("JUDGE"):
+                m.d.comb += [
+                    given.eq(coming.sa1_valid | coming.sa2_valid),
+                    checksum.eq(coming.csum_ip | coming.csum_l4),
+                    refused.eq(coming.lso | (checksum & (not self._config.checksum))),
+                    look_up.eq(given & ~refused & self.enable),
+                    self.lookup.valid.eq(self.i.valid & look_up),
+                    self.lookup.p.handle.eq(Mux(coming.sa1_valid, coming.sa1, coming.sa2)),
+                    self.lookup.p.length.eq(coming.length),
+                    self.i.ready.eq(~look_up | self.lookup.ready),
+                    self.started.eq(self.i.valid & self.i.ready),
+                ]
                 m.d.sync += [
-                    job.length.eq(descriptor.length),
-                    job.nested.eq(descriptor.sa1_valid & descriptor.sa2_valid),
-                    job.bypass.eq(0),
+                    descriptor.eq(coming),
+                    job.length.eq(coming.length),
+                    job.nested.eq(coming.sa1_valid & coming.sa2_valid),
+                    job.bypass.eq(~given & ~checksum & ~refused),
                     job.bound.eq(given),
-                    job.status.eq(Status.SUCCESS),
-                    second.eq(~descriptor.sa1_valid),
+                    job.status.eq(Mux(refused, Status.UNSUPPORTED, Mux(
+                        given & ~self.enable, Status.DISABLED, Status.SUCCESS
+                    ))),
+                    second.eq(~coming.sa1_valid),
+                    ticket_sent.eq(0), job_sent.eq(0),
                 ]
                 if self._config.lifetimes:
                     m.d.sync += self.ticket.p.counted.eq(0)
-                with m.If(descriptor.lso | (checksum & (not self._config.checksum))):
-                    m.d.sync += job.status.eq(Status.UNSUPPORTED)
-                    m.next = "TICKET"
-                with m.Elif(~given):
-                    m.d.sync += job.bypass.eq(~checksum)
-                    m.next = "TICKET"
-                with m.Elif(~self.enable):
-                    m.d.sync += job.status.eq(Status.DISABLED)
-                    m.next = "TICKET"
-                with m.Else():
-                    m.next = "LOOKUP"
+                with m.If(self.started):
+                    with m.If(look_up):
+                        m.next = "FOUND"
+                    with m.Else():
+                        m.next = "SEND"
             with m.State("LOOKUP"):
-                m.d.comb += self.lookup.valid.eq(1)
+                m.d.comb += [
+                    self.lookup.valid.eq(1), self.lookup.p.handle.eq(descriptor.sa2),
+                    self.lookup.p.length.eq(descriptor.length),
+                ]
                 with m.If(self.lookup.ready):
                     m.next = "FOUND"
             with m.State("FOUND"):
@@ -146,16 +151,15 @@ class Dispatch(wiring.Component):
                         m.d.sync += second.eq(1)
                         m.next = "SECOND"
                     with m.Else():
-                        m.next = "TICKET"
+                        m.next = "SEND"
             with m.State("SECOND"):
                 m.d.sync += job.levels[INNER].eq(level)
                 m.next = "LOOKUP"
-            with m.State("TICKET"):
-                m.d.comb += self.ticket.valid.eq(1)
-                with m.If(self.ticket.ready):
-                    m.next = "JOB"
-            with m.State("JOB"):
-                m.d.comb += self.job.valid.eq(1)
-                with m.If(self.job.ready):
+            with m.State("SEND"):
+                m.d.comb += [self.ticket.valid.eq(~ticket_sent), self.job.valid.eq(~job_sent)]
+                m.d.sync += [
+                    ticket_sent.eq(ticket_sent | self.ticket.ready), job_sent.eq(job_sent | self.job.ready),
+                ]
+                with m.If((ticket_sent | self.ticket.ready) & (job_sent | self.job.ready)):
                     m.next = "IDLE"
         return m
