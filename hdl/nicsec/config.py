@@ -192,5 +192,7 @@ class Config:
 PRESETS = {
     "tiny": Config(encr=("aes-gcm",), auth=(), sa_slots=16, max_frame=1518, checksum=False, lifetimes=False),
     "basic": Config(),
+    "gigabit": Config(lanes=2, ghash_digit=8, sa_slots=64),
+    "10g": Config(lanes=16, units="shared", sa_slots=128),
     "full": Config(encr=tuple(ENCR_NAMES), auth=tuple(AUTH_NAMES), max_frame=9600, sa_slots=64),
 }
