@@ -37,6 +37,17 @@ def test_mix_of_full_on_verilator():
     mixed(PRESETS["full"], 120)
 
 
+def test_mix_of_four_lanes_on_verilator():
+    """Lanes in flight with one AES and one GHASH, a group of one lane each."""
+    encr, auth = ("null", "aes-cbc", "aes-gcm", "aes-ccm"), ("hmac-sha1-96", "aes-gmac")
+    mixed(Config(lanes=4, units="shared", encr=encr, auth=auth, sa_slots=16), 200)
+
+
+def test_mix_of_three_lanes_on_verilator():
+    """Lanes with cores of their own, all in one group."""
+    mixed(Config(lanes=3, encr=("aes-gcm", "aes-cbc"), auth=("hmac-sha1-96",), sa_slots=16), 150)
+
+
 def test_mix_on_icarus():
     mixed(CONFIG, 20, sim="icarus", sizes=(0, 3, 16, 33), long=False)
 
