@@ -2,7 +2,7 @@
 """A driver's scenarios on the golden model, on Verilator with gaps and back-pressure, and on Icarus."""
 
 import pytest
-from nicsec.config import Config
+from nicsec.config import PRESETS, Config
 from nicsec_sim import runner
 from nicsec_sim.ndis import Miniport, ModelLink, drive
 from nicsec_sim.ndis.registers import AUTH_IDS, ENCR_IDS, Feature, Reg, SaCommand, SaResult
@@ -43,6 +43,8 @@ def test_driver_and_gateware_agree_on_numbers():
     """Each states the interface by itself; this is where they are compared."""
     from nicsec import algorithm
     from nicsec.config import AUTH_NAMES, ENCR_NAMES
+    from nicsec.csr import Reg as Registers
+    from nicsec.csr import features
     from nicsec_sim.model.status import Status
 
     assert {name: encr.value for name, encr in ENCR_NAMES.items()} == ENCR_IDS
@@ -51,3 +53,12 @@ def test_driver_and_gateware_agree_on_numbers():
                          (Feature, algorithm.Feature)):
         assert {one.name: one.value for one in ours} == {one.name: one.value for one in theirs}
     assert Reg.SA_OP1 - Reg.SA_OP0 == 0x100
+    single = {one.name: one.value for one in Reg if one < Reg.SA_OP0}
+    assert single.items() <= {one.name: one.value for one in Registers}.items()
+    assert Registers.SA_PACKETS_HIGH == Reg.SA_PACKETS + 4
+    assert Registers.SA_BYTES_HIGH == Reg.SA_BYTES + 4
+    # The golden model stands for a build by its configuration alone.
+    for config in (CONFIG, *PRESETS.values(), Config(lifetimes=False), Config(checksum=False)):
+        link = ModelLink.from_config(config)
+        found = drive(link.read(Reg.CAP_FEATURES))
+        assert Feature(found) == Feature(features(config).value), config

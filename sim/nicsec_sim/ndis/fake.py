@@ -96,7 +96,7 @@ def lacking_features(config: Any) -> tuple[str, ...]:
     lacking = () if config.auth else ("ah", "ah_esp")
     if not config.checksum:
         lacking += ("csum_ip", "csum_l4")
-    return lacking if getattr(config, "lifetimes", True) else (*lacking, "lifetime")
+    return lacking if config.lifetimes else (*lacking, "lifetime")
 
 
 class ModelLink:
