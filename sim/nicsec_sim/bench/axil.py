@@ -3,6 +3,8 @@
 
 from cocotb.triggers import Lock
 
+from .axis import raw
+
 __all__ = ["AxiLite", "AxiLiteError"]
 
 _DRIVEN = ("awaddr", "awprot", "awvalid", "wdata", "wstrb", "wvalid", "bready", "araddr", "arprot", "arvalid", "rready")
@@ -25,6 +27,8 @@ class AxiLite:
             name: getattr(dut, f"{prefix}_{name}")
             for name in (*_DRIVEN, "awready", "wready", "bresp", "bvalid", "arready", "rdata", "rresp", "rvalid")
         }
+        self._read = {name: raw(self._ports[name])
+                      for name in ("awready", "wready", "bresp", "bvalid", "arready", "rdata", "rresp", "rvalid")}
         self._strobes = (1 << len(self._ports["wstrb"])) - 1
 
     def clear(self):
@@ -40,7 +44,7 @@ class AxiLite:
             ports[channel + "valid"].value = 1
         while waiting:
             await self._edge
-            for channel in [channel for channel in waiting if ports[channel + "ready"].value]:
+            for channel in [channel for channel in waiting if self._read[channel + "ready"]()]:
                 ports[channel + "valid"].value = 0
                 waiting.remove(channel)
 
@@ -49,10 +53,11 @@ class AxiLite:
         ports = self._ports
         ports[channel + "ready"].value = 1
         await self._edge
-        while not ports[channel + "valid"].value:
+        while not self._read[channel + "valid"]():
+            await ports[channel + "valid"].rising_edge
             await self._edge
         ports[channel + "ready"].value = 0
-        return int(ports[channel + "resp"].value)
+        return self._read[channel + "resp"]()
 
     async def write(self, address, value, strobes=None):
         """Write ``value``; ``strobes`` selects bytes, all without. Returns when the response is there."""
@@ -76,4 +81,4 @@ class AxiLite:
             # Data is valid with the response, so it is read in the very cycle of the transfer.
             if resp := await self._answer("r"):
                 raise AxiLiteError(f"read of {address:#06x} was answered with {resp}")
-            return int(ports["rdata"].value)
+            return self._read["rdata"]()

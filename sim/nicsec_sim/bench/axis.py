@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """AXI4-Stream source and sink that move whole frames of bytes.
 
-They write only what changes, read each signal once a beat, and sleep while nothing moves: an access costs
-microseconds, so this is what decides how fast a bench is (several times faster than a driver that works by bytes).
+They write only what changes, read each signal once a beat, and sleep while nothing moves and through pauses: an access
+or a cycle waited for costs microseconds, so this is what decides how fast a bench is.
 Byte 0 of a frame is ``tdata[7:0]``; ``tkeep`` is contiguous and full but on ``tlast``. A stream without ``tlast``
 carries one beat per frame. `random_pause` makes gaps and back-pressure.
 """
@@ -12,8 +12,23 @@ from dataclasses import dataclass, field
 
 import cocotb
 from cocotb.queue import Queue
+from cocotb.triggers import First, Timer
 
-__all__ = ["AxisSink", "AxisSource", "Frame", "random_pause"]
+__all__ = ["AxisSink", "AxisSource", "Frame", "random_pause", "raw"]
+
+#: Cycles of a pause that are slept through at a time; a change of `pause` takes effect behind them.
+_LONGEST = 16
+
+
+def raw(handle):
+    """A function that reads a port as a number, at a fifth of the price of ``int(handle.value)``.
+
+    Like that it raises ``ValueError`` for X and Z. None for a port that is not there.
+    """
+    if handle is None:
+        return None
+    bits = handle._handle.get_signal_val_binstr
+    return lambda: int(bits(), 2)
 
 
 @dataclass(eq=False, slots=True)
@@ -48,10 +63,11 @@ def random_pause(rng, share=0.3, longest=6):
 
 
 class _Port:
-    def __init__(self, dut, prefix, clock, cycle):
+    def __init__(self, dut, prefix, clock, cycle, period):
         self.name = prefix
         self._edge = clock.rising_edge
         self._cycle = cycle
+        self._period = period
         self._data = getattr(dut, f"{prefix}_tdata")
         self._valid = getattr(dut, f"{prefix}_tvalid")
         self._ready = getattr(dut, f"{prefix}_tready")
@@ -74,6 +90,25 @@ class _Port:
     def _spawn(self):
         self._task = cocotb.start_soon(self._run())
 
+    def _idle(self):
+        """Cycles of pause that come next."""
+        cycles = 0
+        while cycles < _LONGEST and self.pause is not None and next(self.pause):
+            cycles += 1
+        return cycles
+
+    def _until_edge(self, cycles):
+        """A trigger between the last two of the edges to come; an edge must just have passed."""
+        return Timer((cycles - 1) * self._period + self._period // 2, "ps")
+
+    async def _sleep(self, cycles):
+        """Wait for a number of edges, at the price of two; an edge must just have passed."""
+        if cycles > 2:
+            await self._until_edge(cycles)
+            cycles = 1
+        for _ in range(cycles):
+            await self._edge
+
 
 class AxisSource(_Port):
     """Drives a stream into the design.
@@ -86,10 +121,12 @@ class AxisSource(_Port):
         The clock's handle.
     cycle : function
         Returns the number of the current cycle.
+    period : int
+        Picoseconds from one rising edge of the clock to the next.
     """
 
-    def __init__(self, dut, prefix, clock, cycle):
-        super().__init__(dut, prefix, clock, cycle)
+    def __init__(self, dut, prefix, clock, cycle, period):
+        super().__init__(dut, prefix, clock, cycle, period)
         self._pending = 0
 
     def clear(self):
@@ -129,9 +166,10 @@ class AxisSource(_Port):
         data, valid, ready, keep, last, user = (
             self._data, self._valid, self._ready, self._keep, self._last, self._user)
         full = (1 << lanes) - 1
+        is_ready, driven = raw(ready), False
         while True:
             if self._queue.empty():
-                valid.value = 0
+                valid.value = driven = 0
                 frame = await self._queue.get()
                 # A frame may be queued at any moment; ports change after an edge only.
                 await edge
@@ -143,9 +181,10 @@ class AxisSource(_Port):
                 last.value = 0
             flagged = 0
             for at in range(0, len(content), lanes):
-                while self.pause is not None and next(self.pause):
-                    valid.value = 0
-                    await edge
+                while self.pause is not None and (idle := self._idle()):
+                    if driven:
+                        valid.value = driven = 0
+                    await self._sleep(idle)
                 data.value = int.from_bytes(content[at : at + lanes], "little")
                 if at >= end and last is not None:
                     keep.value = full >> (lanes - (len(content) - at))
@@ -153,9 +192,10 @@ class AxisSource(_Port):
                 if user is not None and flagged != (at // lanes in frame.errors):
                     flagged = not flagged
                     user.value = int(flagged)
-                valid.value = 1
+                if not driven:
+                    valid.value = driven = 1
                 await edge
-                while not ready.value:
+                while not is_ready():
                     await ready.rising_edge
                     await edge
                 if frame.first is None:
@@ -199,29 +239,39 @@ class AxisSink(_Port):
         """The next whole `Frame`; raises `cocotb.queue.QueueEmpty` when there is none."""
         return self._queue.get_nowait()
 
-    def _beat(self):
-        return tuple(None if handle is None else int(handle.value)
-                     for handle in (self._data, self._keep, self._last, self._user))
+    async def _hold(self, cycles):
+        """Let a beat wait for some cycles with ``tready`` low, in which nothing may change."""
+        if cycles > 2:
+            watched = [handle for handle in (self._data, self._keep, self._last, self._user) if handle is not None]
+            time = self._until_edge(cycles)
+            fired = await First(time, self._valid.falling_edge, *(handle.value_change for handle in watched))
+            assert fired is not self._valid.falling_edge, f"{self.name}: tvalid was withdrawn"
+            assert fired is time, f"{self.name}: the payload changed while it waited"
+            cycles = 1
+        for _ in range(cycles):
+            await self._edge
 
     async def _run(self):
         edge, valid, ready, lanes = self._edge, self._valid, self._ready, self._lanes
+        is_valid = raw(valid)
+        ports = [raw(handle) for handle in (self._data, self._keep, self._last, self._user)]
         full = (1 << lanes) - 1
         content, errors, first, held, driven = bytearray(), [], None, None, False
         while True:
-            take = self.pause is None or not next(self.pause)
-            if take != driven:
-                ready.value = driven = take
+            idle = self._idle() if self.pause is not None else 0
+            if (not idle) != driven:
+                ready.value = driven = not idle
             await edge
-            if not valid.value:
+            if not is_valid():
                 assert held is None, f"{self.name}: tvalid was withdrawn"
-                if self.pause is None:
-                    await valid.rising_edge
+                await valid.rising_edge
                 continue
-            beat = self._beat()
+            beat = tuple(port and port() for port in ports)
             assert held in (None, beat), f"{self.name}: the payload changed while it waited"
             self._open = True
-            if not take:
+            if idle:
                 held = beat
+                await self._hold(idle - 1)
                 continue
             held = None
             data, keep, last, user = beat

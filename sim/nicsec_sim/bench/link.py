@@ -26,10 +26,10 @@ class EngineLink:
         self._edge = dut.clk.rising_edge
         self._epoch = 0
         self._clock = None
-        self.s_desc = AxisSource(dut, "s_desc", dut.clk, self._now)
-        self.s_axis = AxisSource(dut, "s_axis", dut.clk, self._now)
-        self.m_axis = AxisSink(dut, "m_axis", dut.clk, self._now)
-        self.m_cpl = AxisSink(dut, "m_cpl", dut.clk, self._now)
+        self.s_desc = AxisSource(dut, "s_desc", dut.clk, self._now, _PERIOD_PS)
+        self.s_axis = AxisSource(dut, "s_axis", dut.clk, self._now, _PERIOD_PS)
+        self.m_axis = AxisSink(dut, "m_axis", dut.clk, self._now, _PERIOD_PS)
+        self.m_cpl = AxisSink(dut, "m_cpl", dut.clk, self._now, _PERIOD_PS)
         self.axil = AxiLite(dut, "s_axil", dut.clk)
 
     def _now(self):

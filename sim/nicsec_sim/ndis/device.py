@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The engine's registers, as a driver handles them: start-up, SA commands, counters, events."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..model.sa import Bundle, Limits
@@ -22,16 +22,26 @@ from .registers import (
     window_writes,
 )
 
-__all__ = ["Device", "SaCounts", "SaError", "SaEvent"]
+__all__ = ["Device", "SaCounts", "SaError", "SaEvent", "pauses"]
 
 _BUSY = 1 << 31
 _ENABLE = 1
 _READY = 1
-_MAX_POLLS = 5_000
-#: Cycles between two polls: a simulated register access costs far more than that many idle cycles.
-_POLL_CYCLES = 64
+#: Cycles after which a command counts as lost, and between the first two polls and two late ones.
+_PATIENCE = 320_000
+_POLL_CYCLES = (64, 1024)
 #: Major versions of the register map that this driver knows.
 _MAJORS = (0, 1)
+
+
+def pauses() -> Iterator[int]:
+    """Cycles to let pass from poll to poll: a simulated register access costs far more than that many idle cycles."""
+    pause, last = _POLL_CYCLES
+    waited = 0
+    while waited < _PATIENCE:
+        yield pause
+        waited += pause
+        pause = min(pause + pause // 4, last)
 
 
 class SaError(Exception):
@@ -79,12 +89,12 @@ class Device:
         capabilities = Capabilities.from_registers(*values)
         if capabilities.version[0] not in _MAJORS:
             raise ProtocolError(f"VERSION must have a major number of 0 or 1, not {capabilities.version[0]}")
-        for _ in range(_MAX_POLLS):
+        for pause in pauses():
             if await read(Reg.STATUS) & _READY:
                 break
-            await self.link.wait(_POLL_CYCLES)
+            await self.link.wait(pause)
         else:
-            raise ProtocolError(f"STATUS was not ready after {_MAX_POLLS} reads")
+            raise ProtocolError(f"STATUS was not ready after {_PATIENCE} cycles")
         # A refused command empties a staging window that an earlier driver may have left half-filled.
         await write(Reg.SA_HANDLE, 0)
         if (result := await self._command(SaCommand.DELETE)) is not SaResult.BAD_HANDLE:
@@ -114,12 +124,12 @@ class Device:
 
     async def _command(self, command: SaCommand) -> SaResult:
         await self.link.write(Reg.SA_COMMAND, command)
-        for _ in range(_MAX_POLLS):
+        for pause in pauses():
             status = await self.link.read(Reg.SA_STATUS)
             if not status & _BUSY:
                 return SaResult(status & 0xFF)
-            await self.link.wait(_POLL_CYCLES)
-        raise ProtocolError(f"SA_STATUS was busy for {_MAX_POLLS} reads after {command.name.lower()}")
+            await self.link.wait(pause)
+        raise ProtocolError(f"SA_STATUS was busy for {_PATIENCE} cycles after {command.name.lower()}")
 
     async def add(self, bundle: Bundle) -> int:
         """Stage ``bundle``, add it and return its handle; raises ``SaError``."""

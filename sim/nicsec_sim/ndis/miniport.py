@@ -12,7 +12,7 @@ from ..model.status import Status
 from . import requests
 from .caps import Capabilities
 from .checksum import checksum_fields
-from .device import Device, SaCounts, SaError, SaEvent
+from .device import Device, SaCounts, SaError, SaEvent, pauses
 from .link import Link, ProtocolError
 from .nbl import Info, NetBuffer, NetBufferList
 from .registers import Completion, Descriptor, Feature
@@ -20,9 +20,6 @@ from .standing import Standing, frame_ivs, resumed
 from .status import NdisStatus, fold
 
 __all__ = ["Miniport", "PacketResult", "ProtocolError", "SaError"]
-
-_MAX_POLLS = 5_000
-_POLL_CYCLES = 64
 
 
 @dataclass(frozen=True)
@@ -247,11 +244,11 @@ class Miniport:
         """Wait until the engine has completed every packet of ``sa``, whether it was fetched or not."""
         if not sa.pending:
             return
-        for _ in range(_MAX_POLLS):
+        for pause in pauses():
             if (await self.device.completions() - sa.last) % 2**32 < 2**31:
                 return
-            await self.link.wait(_POLL_CYCLES)
-        raise ProtocolError(f"packet {sa.last} was not completed after {_MAX_POLLS} looks at the counters")
+            await self.link.wait(pause)
+        raise ProtocolError(f"packet {sa.last} was not completed in all the time of a command")
 
     async def oid_request(self, oid: int, buffer: bytearray) -> NdisStatus:
         """Serve a request to add, update or delete an SA; an add writes ``OffloadHandle`` into ``buffer``.
