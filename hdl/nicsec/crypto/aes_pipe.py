@@ -84,7 +84,7 @@ class AesPipe(wiring.Component):
     @property
     def key_memories(self):
         """Everything that holds keys for longer than a few cycles, a row for each client."""
-        return [*self._rounds.round_keys, *self._mailbox]
+        return [*(bank for banks in self._rounds.round_keys for bank in banks), *self._mailbox]
 
     def latency(self, size):
         """Cycles from a block's offer to its answer's under a key of ``size`` bits, when nobody else asks."""

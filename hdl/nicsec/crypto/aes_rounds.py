@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rounds of AES unrolled, and the merging of blocks that leave early (FIPS 197 section 5.1)."""
 
+from functools import reduce
+from operator import xor
+
 from amaranth import *
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
@@ -9,6 +12,18 @@ from .fan import any_of, round_robin
 from .sbox import SubBytes
 
 __all__ = ["AesRounds", "Merge", "Result", "RowWrite"]
+
+
+#: Clients for whom a LUT RAM has rows.
+_BANK_BITS = 4
+_BANK = 1 << _BANK_BITS
+
+
+def _bank(clients):
+    """A round key for each of some clients; a single one is cheaper in registers."""
+    return memory.Memory(
+        shape=128, depth=max(clients, 2), init=[], attrs={"ram_style": "distributed" if clients > 1 else "logic"}
+    )
 
 
 class RowWrite(data.StructLayout):
@@ -126,9 +141,9 @@ class AesRounds(wiring.Component):
         self._sbox = sbox
         self._exits = {size // 32 + 6: size // 64 - 2 for size in sorted(set(sizes))}
         self._registers = registers
-        #: Round keys by number, a row for each client.
+        #: Round keys by number, then by bank of clients.
         self.round_keys = [
-            memory.Memory(shape=128, depth=max(clients, 2), init=[], attrs={"ram_style": "distributed"})
+            [_bank(min(clients - first, _BANK)) for first in range(0, clients, _BANK)]
             for _ in range(max(self._exits) + 1)
         ]
         super().__init__({
@@ -142,15 +157,26 @@ class AesRounds(wiring.Component):
         rounds = max(self._exits)
 
         def round_key(number, tag):
-            """Register with round key ``number`` of client ``tag``, a cycle later."""
-            m.submodules[f"round_keys{number}"] = keys = self.round_keys[number]
-            write, read, bus = keys.write_port(), keys.read_port(domain="comb"), (self.even, self.odd)[number % 2]
-            key = Signal(128, name=f"key{number}", reset_less=True)
-            m.d.comb += [
-                write.addr.eq(bus.tag), write.data.eq(bus.row), write.en.eq(bus.rows[number // 2]), read.addr.eq(tag),
-            ]
-            m.d.sync += key.eq(read.data)
-            return key
+            """Round key ``number`` of client ``tag``, a cycle later.
+
+            A register for each bank, cleared unless it is the client's: their sum has room in the LUTs behind, where a
+            multiplexer of banks would take as many again.
+            """
+            bus = (self.even, self.odd)[number % 2]
+            keys = []
+            for n, bank in enumerate(self.round_keys[number]):
+                m.submodules[f"round_keys{number}_{n}"] = bank
+                write, read = bank.write_port(), bank.read_port(domain="comb")
+                key = Signal(128, name=f"key{number}_{n}", reset_less=True)
+                m.d.comb += [
+                    write.addr.eq(bus.tag),
+                    write.data.eq(bus.row),
+                    write.en.eq(bus.rows[number // 2] & (bus.tag >> _BANK_BITS == n)),
+                    read.addr.eq(tag),
+                ]
+                m.d.sync += key.eq(Mux(tag >> _BANK_BITS == n, read.data, 0))
+                keys.append(key)
+            return reduce(xor, keys)
 
         valid, tag, size = self.valid, self.tag, self.size
         stage = 0
