@@ -66,6 +66,8 @@ async def mix(dut):
                 progress.write(outcome.status + "\n")
                 if outcome.index % _SPELL == 0:
                     weather.change()
+                    if job["stop"] and Path(job["stop"]).exists():
+                        return
         await link.wait(_SETTLE)
         miniport.assert_idle()
         await _agree(miniport, traffic.statuses)

@@ -4,7 +4,7 @@
 import json
 
 import pytest
-from mix import run_mix
+from mix import run_mix, run_parts
 from nicsec.config import PRESETS, Config
 from nicsec_sim.cases import Case, read_lines
 from nicsec_sim.commands.replay import play_cases
@@ -127,3 +127,32 @@ def test_a_difference_is_found_and_told_as_a_case(where, monkeypatch, tmp_path):
     expected = str(caught.value).rpartition(" success ")[2]
     (result,), _ = play_cases([case], CONFIG, "model")
     assert json.loads(result)["frame"] == expected
+
+
+def test_simulators_share_the_packets():
+    parts = [run_mix(CONFIG, count, seed, sim="model") for count, seed in ((101, SEED), (100, SEED + 2**32))]
+    told = []
+    whole = run_parts(CONFIG, 201, SEED, 2, sim="model", report=told.append)
+    assert whole["sas"] == sum(part["sas"] for part in parts)
+    assert sum(whole["statuses"].values()) == 201
+    for status, count in whole["statuses"].items():
+        assert count == sum(part["statuses"].get(status, 0) for part in parts)
+
+
+def test_a_difference_in_one_part_stops_all_and_says_how_to_repeat_it(monkeypatch):
+    send = ModelLink.send
+
+    async def wrong(self, descriptor, frame, error=False):
+        await send(self, descriptor, frame, error)
+        if self.frames:
+            self.frames[-1] = self.frames[-1][:-1] + bytes([self.frames[-1][-1] ^ 1])
+
+    monkeypatch.setattr(ModelLink, "send", wrong)
+    with pytest.raises(Mismatch, match=r"alone: --jobs 1 --seed (1|4294967297) --packets (20|21)\)$"):
+        run_parts(CONFIG, 41, SEED, 2, sim="model")
+
+
+def test_simulators_share_the_packets_on_verilator():
+    told = []
+    summary = run_parts(CONFIG, 60, SEED, 2, limit=600, report=told.append)
+    assert sum(summary["statuses"].values()) == told[-1] == 60
