@@ -54,13 +54,14 @@ def _kind(work: str) -> str:
 
 
 def units_of(config: Any) -> dict[str, Units]:
-    """Units by kind: one of each that the configuration needs in every lane."""
+    """Units by kind: one of each that the configuration needs in every lane, but for pipelines that all lanes share."""
     hashes = {"hmac-md5-96": "md5", "hmac-sha1-96": "sha1", "hmac-sha256-128": "sha256", "hmac-sha384-192": "sha512",
               "hmac-sha512-256": "sha512"}
     kinds = {hashes[name] for name in config.auth if name in hashes}
     built = {"aes": "has_aes", "mac": "has_cbc_mac", "ghash": "has_ghash", "des": "has_des", "chacha20": "has_chacha"}
     kinds |= {kind for kind, name in built.items() if getattr(config, name, False)}
-    return {kind: Units(config.lanes) for kind in sorted(kinds)}
+    shared = {"aes", "ghash"} if config.units == "shared" else set()
+    return {kind: Units(1, True) if kind in shared else Units(config.lanes) for kind in sorted(kinds)}
 
 
 @dataclass(frozen=True)

@@ -92,11 +92,14 @@ def measure(
     seed: int = 1,
     jobs: int = 1,
     progress: Callable[[int], None] | None = None,
+    model: Any = None,
+    speeds: list[dict[str, float]] | None = None,
 ) -> list[dict[str, Any]]:
     """Figures of each point, in the order given; see `_figures` for what they are.
 
     ``jobs`` simulators run side by side; which point runs in which changes no figure. ``progress`` is called with the
-    number of points done.
+    number of points done. ``model`` is a simulation model of the engine other than the usual one; ``speeds`` gets, for
+    each simulator, its ``cycles``, ``seconds`` and ``cpu_seconds`` while frames moved.
 
     Raises
     ------
@@ -106,7 +109,7 @@ def measure(
     from . import runner
 
     points = list(points)
-    model = runner.build_engine(config, "verilator")
+    model = model or runner.build_engine(config, "verilator")
     groups: dict[tuple[Suite, str, int], list[Point]] = {}
     for point in points:
         groups.setdefault((point.suite, point.mode, point.sas), []).append(point)
@@ -128,6 +131,8 @@ def measure(
         for file in files:
             file.close()
         times = _simulate(model, directory, parts, seed, progress)
+        if speeds is not None:
+            speeds += [json.loads((part / "speed.json").read_text()) for part in parts]
         return [_figures(config, point, phases.at(point.size), loads[point.name], times[point.name])
                 for point in points]
     finally:

@@ -57,6 +57,18 @@ class _Verilator(cocotb_runner.Verilator):
         return commands
 
 
+class _Stock(cocotb_runner.Verilator):
+    """cocotb's runner as it is, on the same Verilator, to compare with (``nicsec bench --sim-speed``)."""
+
+    def _simulator_in_path_build_only(self):
+        self.executable = str(find_verilator().executable)
+
+    def _build_command(self):
+        commands = super()._build_command()
+        self.env.update(find_verilator().env)
+        return commands
+
+
 class _Icarus(cocotb_runner.Icarus):
     """cocotb's runner with waveforms as VCD, like Verilator's."""
 
@@ -148,7 +160,7 @@ def verilog_path(design, name, key):
     return path
 
 
-def build(design, name, sim="verilator", *, key=None, trace=False, quiet=True):
+def build(design, name, sim="verilator", *, key=None, trace=False, stock=False, quiet=True):
     """Make the model of ``design``, or find it in the cache.
 
     Parameters
@@ -164,6 +176,8 @@ def build(design, name, sim="verilator", *, key=None, trace=False, quiet=True):
         elaborated each time.
     trace : bool
         Build the model able to write a waveform; such a Verilator model is slower even when it writes none.
+    stock : bool
+        Build with the flags of cocotb's own runner, which make every signal public.
 
     Raises
     ------
@@ -176,19 +190,19 @@ def build(design, name, sim="verilator", *, key=None, trace=False, quiet=True):
     # The models link to cocotb's libraries by absolute path.
     version = find_verilator().version if sim == "verilator" else ""
     digest = _digest(text, version, str(trace), *_BUILD_ARGS[sim], str(package_version("cocotb")),
-                     str(cocotb_config.libs_dir))
+                     str(cocotb_config.libs_dir), *["stock"] * stock)
     path = cache_root() / "sim" / f"{name}-{sim}{'-trace' if trace else ''}-{digest}"
     done = path / "built"
     with _locked(path):
         if not done.exists():
             shutil.rmtree(path, ignore_errors=True)
             path.mkdir(parents=True)
-            _compile(path, name, sim, text, trace, quiet)
+            _compile(path, name, sim, text, trace, stock, quiet)
             done.touch()
     return Model(name, sim, path, trace)
 
 
-def build_engine(config, sim="verilator", *, trace=False, quiet=True):
+def build_engine(config, sim="verilator", *, trace=False, stock=False, quiet=True):
     """Make the model of the engine that ``config`` describes, or find it in the cache."""
 
     def engine():
@@ -196,17 +210,18 @@ def build_engine(config, sim="verilator", *, trace=False, quiet=True):
 
         return Engine(config)
 
-    return build(engine, "nicsec", sim, key=config.hash, trace=trace, quiet=quiet)
+    return build(engine, "nicsec", sim, key=config.hash, trace=trace, stock=stock, quiet=quiet)
 
 
-def _compile(path, name, sim, text, trace, quiet):
+def _compile(path, name, sim, text, trace, stock, quiet):
     source = path / f"{name}.v"
     source.write_text(text)
     sources = [source]
     if sim == "verilator":
-        control = path / "ports.vlt"
-        control.write_text(f'`verilator_config\npublic_flat_rw -module "{name}" -var "*"\n')
-        sources.insert(0, control)
+        if not stock:
+            control = path / "ports.vlt"
+            control.write_text(f'`verilator_config\npublic_flat_rw -module "{name}" -var "*"\n')
+            sources.insert(0, control)
         shared = _shared_objects(trace)
         for item in shared.glob("*.o"):
             shutil.copy2(item, path)
@@ -214,7 +229,7 @@ def _compile(path, name, sim, text, trace, quiet):
     try:
         # cocotb's runner prints its commands; what failed is in the log.
         with contextlib.redirect_stdout(sys.stderr):
-            runner = _RUNNERS[sim]()
+            runner = _Stock() if stock else _RUNNERS[sim]()
             runner.log.setLevel("ERROR")
             runner.build(sources=sources, hdl_toplevel=name, build_dir=path, build_args=_BUILD_ARGS[sim], waves=trace,
                          timescale=("1ns", "1ps"), log_file=log if quiet else None)

@@ -122,10 +122,7 @@ def test_the_imix_is_whole_dozens():
     ("ah+aes-192-gmac", 256, {"aes-192": 1, "ghash": 17}),
 ])
 def test_work_is_counted(name, size, expected):
-    suite = Suite.from_name(name)
-    if suite.missing(PRESETS["full"]):
-        pytest.skip("not built")
-    group = Group.make(PRESETS["full"], suite, "transport", 1, 1)
+    group = Group.make(PRESETS["full"], Suite.from_name(name), "transport", 1, 1)
     frame = group.frame(0, group.payload_for(size), size)
     assert work_of(frame, group.bundles[0]) == expected
 
@@ -142,6 +139,10 @@ def test_limits_of_the_architecture():
     assert limit({"sha1": 25}, "sha1") == 6.4
     assert limit({"sha256": 25}, "sha256") == 8
     assert limit({"ghash": 90}, "ghash", ghash_digit=8) == 8
+    assert limit({"sha1": 25}, "sha1", lanes=16) == 16 * 6.4
+    assert limit({"aes-256": 90}, "aes", lanes=4) == pytest.approx(4 * 128 / 14)
+    assert limit({"aes-256": 90}, "aes", lanes=4, units="shared") == 128
+    assert limit({"ghash": 90}, "ghash", lanes=4, units="shared") == 128
     assert limit({}, "bus") == 128
     assert limits.line_bits(10, 80) == pytest.approx(7.692e9, rel=1e-3)
 

@@ -7,6 +7,7 @@ is written, and ports are read as strings of bits rather than through cocotb's v
 
 import json
 import os
+import time
 from pathlib import Path
 
 import cocotb
@@ -146,6 +147,7 @@ async def measure_points(dut):
     await device.initialize()
     await device.enable()
     link.take_over()
+    begun, at, spent = time.monotonic(), link.cycle, time.process_time()
     with (directory / "times.jsonl").open("w", buffering=1) as results:
         for bundles, points in read_job(directory):
             handles = [await device.add(bundle) for bundle in bundles]
@@ -162,3 +164,5 @@ async def measure_points(dut):
                 results.write(json.dumps({"point": name, "times": alone + rest}) + "\n")
             for handle in handles:
                 await device.delete(handle)
+    speed = {"cycles": link.cycle - at, "seconds": time.monotonic() - begun, "cpu_seconds": time.process_time() - spent}
+    (directory / "speed.json").write_text(json.dumps(speed))

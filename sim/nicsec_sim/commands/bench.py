@@ -20,6 +20,7 @@ from ..measure import NOTES, Phases, Point, measure
 from ..options import ConfigOption, PresetOption, config_from_flags, with_config_flags
 from ..workload import MODES, SIZES, Suite, suites_of
 from . import err, out, progress
+from .simspeed import sim_speed
 
 __all__ = ["bench"]
 
@@ -77,6 +78,7 @@ def bench(
     jobs: Annotated[int, typer.Option(min=0, help="Simulators side by side; 0: one a processor.")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="80, 1518 and IMIX, transport, one SA.")] = False,
     as_json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures.")] = None,
+    speed: Annotated[bool, typer.Option("--sim-speed", help="Measure the simulation itself instead.")] = False,
     overrides: dict | None = None,
 ) -> None:
     """Send frames through the RTL as fast as its bus takes them and count cycles.
@@ -101,6 +103,12 @@ def bench(
             as_json.touch()
         except OSError as error:
             raise InputError(f"--json: {as_json}: {error.strerror}") from None
+    if speed:
+        found = sim_speed(engine, seed)
+        if as_json is not None:
+            values = {"kind": "nicsec-simspeed", "config_hash": engine.hash, **found}
+            as_json.write_text(json.dumps(values, indent=1) + "\n")
+        return
     with err.status("building the simulation model (only the first time)"):
         model = runner.build_engine(engine, "verilator")
     with progress(f"{len(points)} points of {phases.total} packets", len(points)) as report:
