@@ -9,12 +9,13 @@ SEED    ?= 1
 PRESET  ?= full
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test mix lint clean vectors corpus
+.PHONY: help setup demo test mix simspeed lint clean vectors corpus
 
 help:
 	@echo "make demo    protect packets in the RTL; captures and keys go to build/demo"
 	@echo "make test    lint, then every test (JOBS=$(JOBS) at a time; PYTESTFLAGS='-k gcm' to choose)"
 	@echo "make mix     random traffic against the golden model (PACKETS=$(PACKETS) SEED=$(SEED) PRESET=$(PRESET))"
+	@echo "make simspeed cycles a second of the simulation, beside those of cocotb's own flags (PRESET=$(PRESET))"
 	@echo "make vectors every NIST CBC and GCM vector that ESP has a shape for, through the RTL (some minutes)"
 	@echo "make corpus  every packet of other IPsec stacks (tb/corpus) through preset full on Verilator, a sample on Icarus"
 	@echo "make lint    ruff, and Verilator's lint of every preset's Verilog"
@@ -36,6 +37,9 @@ test:
 # Stops at the first packet that differs and prints it as a line for `nicsec replay`.
 mix: setup
 	@$(BIN)/python tb/mix.py --packets $(PACKETS) --seed $(SEED) --preset $(PRESET)
+
+simspeed: setup
+	@$(BIN)/nicsec bench --preset $(PRESET) --sim-speed
 
 vectors: setup
 	@NICSEC_VECTORS=all $(BIN)/python -m pytest -q -n $(JOBS) tb/unit/test_cipher.py
