@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """AXI4-Lite manager."""
 
+from cocotb.simtime import get_sim_time
 from cocotb.triggers import Lock
 
 from .axis import raw
@@ -23,6 +24,7 @@ class AxiLite:
     def __init__(self, dut, prefix, clock):
         self._edge = clock.rising_edge
         self._lock = Lock()
+        self._at = None
         self._ports = {
             name: getattr(dut, f"{prefix}_{name}")
             for name in (*_DRIVEN, "awready", "wready", "bresp", "bvalid", "arready", "rdata", "rresp", "rvalid")
@@ -36,6 +38,11 @@ class AxiLite:
         self._lock = Lock()
         for name in _DRIVEN:
             self._ports[name].value = 0
+
+    async def _begin(self):
+        """Wait for an edge, unless one access follows another: ports change after an edge only."""
+        if get_sim_time() != self._at:
+            await self._edge
 
     async def _offer(self, *channels):
         """Hold valid of each channel until it is taken."""
@@ -57,12 +64,13 @@ class AxiLite:
             await ports[channel + "valid"].rising_edge
             await self._edge
         ports[channel + "ready"].value = 0
+        self._at = get_sim_time()
         return self._read[channel + "resp"]()
 
     async def write(self, address, value, strobes=None):
         """Write ``value``; ``strobes`` selects bytes, all without. Returns when the response is there."""
         async with self._lock:
-            await self._edge
+            await self._begin()
             ports = self._ports
             ports["awaddr"].value = address
             ports["wdata"].value = value
@@ -74,7 +82,7 @@ class AxiLite:
     async def read(self, address):
         """Read a register."""
         async with self._lock:
-            await self._edge
+            await self._begin()
             ports = self._ports
             ports["araddr"].value = address
             await self._offer("ar")
