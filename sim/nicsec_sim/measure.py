@@ -54,7 +54,7 @@ class Phases:
     def of(cls, config: Any, packets: int) -> "Phases":
         """At least ``packets`` measured ones, and four a lane; whole dozens of the IMIX, and as many for each lane."""
         step = math.lcm(sum(IMIX.values()), config.lanes)
-        return cls(-(-max(packets, 4 * config.lanes) // step) * step, 4 + 2 * config.lanes)
+        return cls(-(-max(packets, 4 * config.lanes) // step) * step, 4 + 3 * config.lanes)
 
     def at(self, size: int | str) -> "Phases":
         """The phases of a point: a mix, whose edges depend on what stands there, is measured twice as long."""
