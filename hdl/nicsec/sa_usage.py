@@ -161,11 +161,10 @@ class Usage(wiring.Component):
         with m.If(looking):
             m.d.comb += item.eq(_Item.LOOK_UP)
             m.d.comb += [address.word.eq(Mux(cycle[3], _BYTES, _PACKETS)), address.slot.eq(slot)]
-            # The counts of a query are of one moment, so it starts again.
-            m.d.sync += step.eq(0)
         with m.Elif(querying):
+            # Not the word that is being written. A look-up writes its two in cycles 5 and 6, so packets are not read in
+            # the first of them, and whatever its reads delay, packets and bytes are both of before or both of after.
             m.d.comb += [address.word.eq(step), address.slot.eq(self.slot)]
-            m.d.sync += step.eq(0)
             with m.If(~(writing & (new_address.word == step))):
                 m.d.comb += item.eq(_Item.QUERY)
                 m.d.sync += step.eq(step + 1)

@@ -98,11 +98,12 @@ def test_cycles():
 
 @pytest.mark.parametrize("seed", range(4))
 def test_random_traffic(seed):
-    """Look-ups of op 0, checks of op 1 and new counters at once, against two dictionaries."""
+    """Look-ups, checks and new counters at once, each on SAs of its own, against two dictionaries."""
     print(f"seed {seed}")
     dut = IVCounters(CONFIG)
-    taken = {slot: random.Random(slot).choice((0, 50, LAST - 20)) for slot in range(8)}
-    floors = {slot: (0, 1 << 40, LAST - 30)[slot % 3] for slot in range(8)}
+    places = [(slot, op) for slot in range(5) for op in range(2)]
+    taken = {place: (0, 50 << 32, LAST - 20)[n % 3] for n, place in enumerate(places)}
+    floors = {(slot + 5, op): (0, 1 << 40, LAST - 30)[n % 3] for n, (slot, op) in enumerate(places)}
     ready, outcomes = [], []
 
     async def wait(ctx, rng):
@@ -111,13 +112,11 @@ def test_random_traffic(seed):
 
     async def presets(ctx):
         rng = random.Random(seed + 100)
-        for slot in range(8):
-            await preset(ctx, dut, slot, 0, taken[slot])
-            await preset(ctx, dut, slot, 1, floors[slot])
+        for (slot, op), value in (taken | floors).items():
+            await preset(ctx, dut, slot, op, value)
         ready.append(1)
         for n in range(150):
-            # Slots of nobody else, which must not take a write from its neighbours.
-            await preset(ctx, dut, 8 + n % 8, n & 1, n)
+            await preset(ctx, dut, 10 + n % 6, n & 1, n)
             await wait(ctx, rng)
 
     async def lookups(ctx):
@@ -125,13 +124,14 @@ def test_random_traffic(seed):
         while not ready:
             await ctx.tick()
         for _ in range(250):
-            slot, takes = rng.randrange(8), rng.random() < 0.8
-            (value, _), exhausted = await take(ctx, dut, slot, int(takes))
-            spent = taken[slot] > LAST
-            assert exhausted == (takes and spent)
-            if not spent:
-                assert value == taken[slot]
-            taken[slot] += takes and not spent
+            slot, takes = rng.randrange(5), rng.choice((0, 1, 2, 3, 3))
+            values, exhausted = await take(ctx, dut, slot, takes)
+            spent = [taken[slot, op] > LAST for op in range(2)]
+            assert exhausted == any(takes >> op & 1 and spent[op] for op in range(2))
+            for op in range(2):
+                if not spent[op]:
+                    assert values[op] == taken[slot, op]
+                    taken[slot, op] += takes >> op & 1
             await ctx.tick().repeat(rng.randrange(3, 9) if rng.random() < 0.5 else 2)
 
     async def checks(ctx):
@@ -139,12 +139,12 @@ def test_random_traffic(seed):
         while not ready:
             await ctx.tick()
         for _ in range(250):
-            slot = rng.randrange(8)
-            iv = min(LAST, max(0, floors[slot] + rng.choice((-1, -rng.randrange(1, 1 << 33), 0, 0, 0, 1, 2))))
-            good = await check(ctx, dut, slot, 1, iv)
-            assert good == (floors[slot] <= iv), (slot, iv)
+            place = rng.choice(list(floors))
+            iv = min(LAST, max(0, floors[place] + rng.choice((-1, -rng.randrange(1, 1 << 33), 0, 0, 0, 1, 2))))
+            good = await check(ctx, dut, *place, iv)
+            assert good == (floors[place] <= iv), (place, iv)
             if good:
-                floors[slot] = iv + 1
+                floors[place] = iv + 1
             outcomes.append(good)
             await wait(ctx, rng)
 
