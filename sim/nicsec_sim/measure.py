@@ -12,7 +12,7 @@ import os
 import shutil
 import statistics
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from typing import Any
 from .errors import RunError
 from .limits import ETHERNET_OVERHEAD, bounds, line_bits
 from .model.sa import Bundle
-from .workload import IMIX, Group, Load, Suite, make_point
+from .workload import IMIX, Group, Suite, make_point
 
 __all__ = ["FLOOD_VARIABLE", "Phases", "Point", "beats_of", "measure", "read_job"]
 
@@ -120,31 +120,33 @@ def measure(
     jobs = max(1, min(jobs, len(groups)))
     try:
         parts = [directory / str(n) for n in range(jobs)]
-        loads: dict[str, list[Load]] = {}
+        sizes: dict[str, list[tuple[int, Mapping[str, int]]]] = {}
         files = []
         for part in parts:
             part.mkdir()
             files.append((part / "job.jsonl").open("w"))
         # Groups cost alike but for their suite, so neighbours go to different simulators.
         for n, (key, members) in enumerate(groups.items()):
-            _write_group(files[n % jobs], Group.make(config, key[0], key[1], key[2], seed), members, phases, loads)
+            _write_group(files[n % jobs], Group.make(config, key[0], key[1], key[2], seed), members, phases, sizes)
         for file in files:
             file.close()
         times = _simulate(model, directory, parts, seed, progress)
         if speeds is not None:
             speeds += [json.loads((part / "speed.json").read_text()) for part in parts]
-        return [_figures(config, point, phases.at(point.size), loads[point.name], times[point.name])
+        return [_figures(config, point, phases.at(point.size), sizes[point.name], times[point.name])
                 for point in points]
     finally:
         if not os.environ.get("NICSEC_KEEP_JOBS"):
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def _write_group(file, group, members, phases, loads):
+def _write_group(file, group, members, phases, sizes):
+    """Write a group's line; ``sizes`` gets length and work of each frame, all that is needed of it later."""
     values = {"bundles": [bundle.to_json() for bundle in group.bundles], "points": []}
     for point in members:
         at = phases.at(point.size)
-        made = loads[point.name] = list(make_point(group, point.size, at.total, at.fill + 1))
+        made = list(make_point(group, point.size, at.total, at.fill + 1))
+        sizes[point.name] = [(len(one.frame), one.work) for one in made]
         values["points"].append((point.name, [(one.frame.hex(), one.sa, one.expected.hex()) for one in made]))
     file.write(json.dumps(values) + "\n")
 
@@ -182,16 +184,16 @@ def _simulate(model, directory, parts, seed, progress):
     return {values["point"]: values["times"] for values in map(json.loads, lines())}
 
 
-def _figures(config, point, phases, loads, times):
+def _figures(config, point, phases, sizes, times):
     """The figures of a point; cycles count from one completion to another, bits are those of whole frames."""
     first, last = phases.fill, phases.fill + phases.count
     measured = slice(first + 1, last + 1)
-    lengths = [len(load.frame) for load in loads[measured]]
+    lengths, works = zip(*sizes[measured], strict=True)
     cycles = times[last][2] - times[first][2]
     bits = 8 * sum(lengths)
     per_packet = cycles / phases.count
     latencies = sorted(out - accepted for accepted, out, _ in times[measured])
-    limits = bounds(config, [load.work for load in loads[measured]], lengths)
+    limits = bounds(config, works, lengths)
     units = {
         limit.unit: {
             "count": limit.count,
