@@ -6,6 +6,7 @@ is not there: without a fit there are bits a cycle, without a bench there is are
 """
 
 import json
+import re
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from .limits import LINE_RATES, line_bits
 __all__ = ["Build", "Table", "lane_series", "load", "mixed_sources", "point_key", "sustained", "tables"]
 
 _KINDS = ("nicsec-bench", "nicsec-fit", "nicsec-cycles")
+_LONGER = "* The suite's smallest packet is longer than this size, and was measured instead."
 
 
 @dataclass
@@ -185,7 +187,9 @@ def _grid(build: Build, title: str, cell: Any, note: str) -> list[Table]:
             here = [points.get((suite, mode, sas, size)) for size in sizes]
             rows.append([suite, *(cell(point) if point is not None else "" for point in here)])
         name = f"{build.name}: {title}, {mode} mode, {sas} SA{'s' * (sas > 1)}"
-        found.append(Table(name, ["suite", *map(str, sizes)], rows, note))
+        marked = any(text.endswith("*") for row in rows for text in row[1:])
+        told = " ".join(text for text in (note, _LONGER if marked else "") if text)
+        found.append(Table(name, ["suite", *map(str, sizes)], rows, told))
     return found
 
 
@@ -195,8 +199,7 @@ def _bytes(point: dict[str, Any]) -> str:
 
 
 def _throughput(build: Build) -> list[Table]:
-    longer = "* The suite's smallest packet is longer than this size, and was measured instead."
-    found = _grid(build, "bits a cycle", lambda point: f"{point['bits_per_cycle']:.2f}{_bytes(point)}", longer)
+    found = _grid(build, "bits a cycle", lambda point: f"{point['bits_per_cycle']:.2f}{_bytes(point)}", "")
     if build.fmax is None:
         return found
 
@@ -206,7 +209,7 @@ def _throughput(build: Build) -> list[Table]:
         return f"{gbps:.2f}{f' ({reached:g}G)' if reached else ''}{_bytes(point)}"
 
     note = (f"Gb/s at {build.fmax:.1f} MHz; in brackets the fastest of 1, 2.5, 10 and 25GbE whose line rate, less 24 "
-            f"bytes a frame, that is. {longer}")
+            "bytes a frame, that is.")
     if mixed_sources(build):
         note += " Bench and fit are of different Verilog."
     return _grid(build, "Gb/s", rate, note) + found
@@ -253,15 +256,23 @@ def _blocks(build: Build) -> list[Table]:
     rows = [[name, *(f"{block[kind]:,}" for kind in ("lut4", "ff", "bram", "dsp"))]
             for name, block in grouped_blocks(build.runs[0]["blocks"]).items()]
     return [Table(build.name, ["block", "LUT4", "FF", "block RAM", "DSP"], rows,
-                  "Blocks as under m.submodules, with the blocks in them; the cells placed.")]
+                  "Blocks as under m.submodules, with the blocks in them, and * for all that are numbered.")]
 
 
-def grouped_blocks(blocks: dict[str, dict[str, int]], depth: int = 2) -> dict[str, dict[str, int]]:
-    """Area of the blocks ``depth`` levels below the engine, largest first; what lies deeper is added to them."""
+def grouped_blocks(blocks: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+    """Area of the blocks two levels below the engine, three in its lanes, largest first.
+
+    What lies deeper is added to them, and blocks that are numbered from 0 up are taken together: ``lane*`` are all
+    lanes.
+    """
+    rows = {parts[n].rstrip("0123456789") for path in blocks for parts in [path.split(".")] for n in range(len(parts))
+            if parts[n].endswith("0") and not parts[n][:-1].endswith(tuple("0123456789"))}
     found: dict[str, dict[str, int]] = {}
     for path, block in blocks.items():
         parts = path.split(".")[1:] if path.partition(".")[0] == "core" else []
-        name = ".".join(parts[:depth]) or ("engine itself" if path else "ports")
+        depth = 3 if parts[:1] == ["lanes"] else 2
+        shown = [re.sub(r"\d+$", "*", part) if part.rstrip("0123456789") in rows else part for part in parts[:depth]]
+        name = ".".join(shown) or ("engine itself" if path else "ports")
         into = found.setdefault(name, dict.fromkeys(("lut4", "ff", "bram", "dsp"), 0))
         for kind in into:
             into[kind] += block[kind]
@@ -304,11 +315,11 @@ def _lanes(builds: list[Build]) -> list[Table]:
 def _waterfall(build: Build) -> list[Table]:
     found = []
     for packet in build.cycles:
-        rows = [[step["state"], str(step["start"]), str(step["cycles"]), step["doing"]] for step in packet["steps"]]
+        rows = [[step["state"], step["doing"], str(step["start"]), str(step["cycles"])] for step in packet["steps"]]
         found.append(Table(f"{build.name}: {packet['suite']}, {packet['bytes']} bytes",
-                           ["state", "from cycle", "cycles", "what happens"], rows,
+                           ["state", "what else moves, in cycles", "from cycle", "cycles"], rows,
                            f"States of {packet['block']} from one packet to the next with packets always waiting, "
-                           f"{packet['cycles']} cycles a packet; Amaranth's simulator."))
+                           f"{packet['cycles']} cycles a packet; Amaranth's simulator.", 2))
     return found
 
 

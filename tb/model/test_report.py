@@ -93,6 +93,17 @@ def test_area_by_block_adds_what_lies_deeper(tmp_path):
     assert table.rows == [["lane.walker", "7,900", "950", "20", "0"], ["ports", "100", "50", "0", "0"]]
 
 
+def test_numbered_blocks_are_taken_together(tmp_path):
+    values = fit(TINY, 100.0)
+    one = {"lut4": 10, "ff": 1, "bram": 0, "dsp": 0}
+    names = ["lanes.lane0.walker", "lanes.lane15.walker.deep", "lanes.units0.sha1", "lanes.units1.sha1",
+             "lanes.units0.sha256", "control.table"]
+    values["runs"][0]["blocks"] = {f"core.{name}": one for name in names}
+    table = found(load(write(tmp_path, values)))["Area by block", "tiny"]
+    assert {row[0]: row[1] for row in table.rows} == {
+        "lanes.lane*.walker": "20", "lanes.units*.sha1": "20", "lanes.units*.sha256": "10", "control.table": "10"}
+
+
 def test_lanes_in_a_row(tmp_path):
     configs = [replace(TINY, lanes=lanes) for lanes in (4, 1, 2)]
     documents = [one for config in configs
@@ -135,7 +146,7 @@ def test_page_and_plots(tmp_path):
         assert ElementTree.parse(tmp_path / "out" / name).getroot().tag.endswith("svg")
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
     text = (tmp_path / "out" / "report.md").read_text()
-    for wanted in ("nicsec nicsec-bench 1", "| lane.walker | 7,900 |", "| WALK | 0 | 30 | walker IP 9 |", "9,999",
+    for wanted in ("nicsec nicsec-bench 1", "| lane.walker | 7,900 |", "| WALK | walker IP 9 | 0 | 30 |", "9,999",
                    "lane.walker.addr[3]", "](throughput-tiny.svg)", "2.38"):
         assert wanted in text
     page = (tmp_path / "out" / "report.html").read_text()
