@@ -18,6 +18,7 @@ from ..errors import InputError
 from ..limits import ETHERNET_OVERHEAD
 from ..measure import NOTES, Phases, Point, measure
 from ..options import ConfigOption, PresetOption, config_from_flags, with_config_flags
+from ..report import Build
 from ..workload import MODES, SIZES, Suite, suites_of
 from . import err, out, progress
 from .simspeed import sim_speed
@@ -116,7 +117,7 @@ def bench(
     name = next((name for name, known in PRESETS.items() if known == engine), None)
     if as_json is not None:
         as_json.write_text(json.dumps(_document(engine, name, model, seed, figures), indent=1) + "\n")
-    out.print(_table(name or engine.hash[:16], phases, figures))
+    out.print(_table(Build(json.loads(json.dumps(engine.to_dict())), engine.hash, name).name, phases, figures))
     out.print(f"Bytes are without FCS. 10GbE is the clock for 10 Gb/s less {ETHERNET_OVERHEAD} bytes a frame. The "
               "share of the limit follows from blocks and cycles, not from counters in the engine.", soft_wrap=True)
 
