@@ -23,7 +23,7 @@ class _Stored(data.StructLayout):
 
     def unpack(self, stored):
         """The fields of a beat that was stored."""
-        keep = Cat(stored.bytes >= n for n in range(len(stored.data) // 8))
+        keep = Cat(C(1, 1), *(stored.bytes >= n for n in range(1, len(stored.data) // 8)))
         return [("data", stored.data), ("keep", keep), ("last", stored.last), ("error", stored.error)]
 
 

@@ -26,7 +26,7 @@ class LoadTurns(wiring.Component):
     def __init__(self, lanes):
         self._lanes = lanes
         super().__init__({
-            "turn": In(stream.Signature(range(lanes))),
+            "turn": In(stream.Signature(range(max(lanes, 2)))),
             "i": In(stream.Signature(FrameWord)),
             "o": Out(stream.Signature(FrameWord)).array(lanes),
         })
@@ -71,7 +71,7 @@ class DrainTurns(wiring.Component):
     def __init__(self, lanes, verdict):
         self._lanes = lanes
         super().__init__({
-            "turn": In(stream.Signature(range(lanes))),
+            "turn": In(stream.Signature(range(max(lanes, 2)))),
             "verdict": In(stream.Signature(verdict)).array(lanes),
             "i": In(stream.Signature(FrameWord)).array(lanes),
             "o_verdict": Out(stream.Signature(verdict)),

@@ -158,12 +158,13 @@ class Lanes(wiring.Component):
         # collected, which a slow receiver fills.
         m.submodules.pick = pick = Pick(config.lanes)
         chosen = pick.o.payload
-        group, member = Signal(range(groups)), Signal(range(group_lanes))
+        # No signal is 0 wide, which Verilog cannot say.
+        group, member = Signal(range(max(groups, 2))), Signal(range(max(group_lanes, 2)))
         listed, free = [], []
 
         def listing(name, width, value, enable, depth):
             """A list of what was picked, as a stream."""
-            m.submodules[name] = queue = fifo.SyncFIFO(width=max(width, 1), depth=depth)  # no memory is 0 wide
+            m.submodules[name] = queue = fifo.SyncFIFO(width=width, depth=depth)
             m.d.comb += queue.w_data.eq(value)
             listed.append((queue, enable))
             free.append(queue.w_rdy | ~enable)
