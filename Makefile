@@ -28,11 +28,12 @@ setup:
 demo: setup
 	@$(BIN)/nicsec demo
 
-# Each line's output is followed by the next; the last is pytest's count.
+# Each line's output is followed by the next. A whole run also holds docs/conformance.md to what passed.
 test:
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest -q -n $(JOBS) $(PYTESTFLAGS)
+	@$(BIN)/python -m pytest -q -n $(JOBS) --junitxml=build/tests.xml $(PYTESTFLAGS)
+	@$(if $(PYTESTFLAGS),,$(BIN)/python scripts/conformance.py build/tests.xml --check)
 
 # Stops at the first packet that differs and prints it as a line for `nicsec replay`.
 mix: setup
