@@ -1,28 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Choosing among many: round robin, and multiplexers by one-hot selection."""
+"""Choosing among many: round robin, and multiplexers and numbers of a one-hot choice."""
 
 from functools import reduce
 from operator import or_
 
 from amaranth import *
 
-__all__ = ["first_from", "selected"]
+__all__ = ["any_of", "number_of", "round_robin", "selected"]
 
 
-def first_from(m, name, candidates, start):
-    """The first of ``candidates`` at or behind position ``start``, around: ``(found, index)``, both combinational."""
-    count = len(candidates)
-    found, index = Signal(name=f"{name}_found"), Signal(range(count), name=f"{name}_index")
-    above = Signal(count, name=f"{name}_above")
-    m.d.comb += [found.eq(candidates.any()), above.eq(candidates & (C(-1, count) << start)[:count])]
-    for vector in (candidates, above):
-        for n in reversed(range(count)):
-            with m.If(vector[n]):
-                m.d.comb += index.eq(n)
-    return found, index
+def any_of(values):
+    """OR of ``values``."""
+    return reduce(or_, values)
 
 
 def selected(one_hot, values):
     """The one of ``values`` whose bit of ``one_hot`` is set; 0 when none is."""
-    return reduce(or_, (Value.cast(value) & bit.replicate(len(Value.cast(value)))
-                        for bit, value in zip(one_hot, values, strict=True)))
+    return any_of([Mux(bit, Value.cast(value), 0) for bit, value in zip(one_hot, values, strict=True)])
+
+
+def number_of(one_hot):
+    """The position of the bit that is set; 0 when none is."""
+    count = len(one_hot)
+    bits = range((count - 1).bit_length())
+    return Cat(Cat(one_hot[n] for n in range(count) if n >> bit & 1).any() for bit in bits)
+
+
+def round_robin(m, name, candidates, served):
+    """One-hot: of ``candidates`` the first behind the one that was chosen last while ``served``; zero without any."""
+    count = len(candidates)
+    chosen, above, later = (Signal(count, name=f"{name}_{role}") for role in ("chosen", "above", "later"))
+    m.d.comb += above.eq(candidates & later)
+    for n in range(count):
+        first = candidates[n] & ~candidates[:n].any() & ~above.any()
+        m.d.comb += chosen[n].eq((above[n] & ~above[:n].any()) | first)
+    with m.If(served & candidates.any()):
+        m.d.sync += later.eq(Cat(chosen[:n].any() for n in range(count)))
+    return chosen

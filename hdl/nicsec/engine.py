@@ -11,7 +11,7 @@ from .control import Control
 from .descriptor import Completion, Descriptor
 from .dispatch import Dispatch, Ticket
 from .lanes import Lanes, packets_in_lanes
-from .share import CryptoUser
+from .share import crypto_members, join
 from .stream import AxisSignature, BeatLayout, Register, SkidBuffer
 
 __all__ = ["Engine"]
@@ -95,14 +95,8 @@ class Engine(wiring.Component):
         connect(m, dispatch.job, lanes.job)
         connect(m, lanes.row_req, control.row_req)
         connect(m, control.row_rsp, lanes.row_rsp)
-        for name, member in CryptoUser(config).members.items():
-            if member.is_port:
-                user, lender = Value.cast(getattr(control, name)), Value.cast(getattr(lanes.setup, name))
-                m.d.comb += lender.eq(user) if member.flow == Out else user.eq(lender)
-            elif member.flow == Out:
-                connect(m, getattr(control, name), getattr(lanes.setup, name))
-            else:
-                connect(m, getattr(lanes.setup, name), getattr(control, name))
+        m.d.comb += [lanes.setup.claim.eq(control.claim), control.granted.eq(lanes.setup.granted)]
+        join(m, crypto_members(config), control, lanes.setup)
 
         # Tickets wait for their packets.
         depth = 2 * packets_in_lanes(config) + 2

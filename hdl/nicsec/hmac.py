@@ -9,9 +9,10 @@ from amaranth.lib.wiring import In, Out
 
 from .algorithm import Auth
 from .config import AUTH_NAMES
+from .crypto.hash_core import Word
 from .sa_layout import hash_block_words, hash_state_words
 from .share import hashes
-from .words import AuthWord, HashWord, IcvWord
+from .words import AuthWord, IcvWord
 
 __all__ = ["Hmac"]
 
@@ -65,7 +66,7 @@ class Hmac(wiring.Component):
     outer : Out(1)
     i : In(stream of AuthWord)
     o : Out(stream of IcvWord)
-    <hash>_i, <hash>_o : streams of HashWord, one pair per built hash core
+    <hash>_i, <hash>_o : streams of Word, one pair per built hash core
     """
 
     def __init__(self, config):
@@ -86,8 +87,8 @@ class Hmac(wiring.Component):
             "o": Out(stream.Signature(IcvWord)),
         }
         for core in self._cores:
-            ports[f"{core}_i"] = Out(stream.Signature(HashWord))
-            ports[f"{core}_o"] = In(stream.Signature(HashWord))
+            ports[f"{core}_i"] = Out(stream.Signature(Word))
+            ports[f"{core}_o"] = In(stream.Signature(Word))
         super().__init__(ports)
 
     def elaborate(self, platform):
@@ -108,9 +109,9 @@ class Hmac(wiring.Component):
 
         # To the core, through a register.
         to_valid = Signal()
-        to_core = Signal(HashWord, reset_less=True)
+        to_core = Signal(Word, reset_less=True)
         to_ready, from_valid = Signal(), Signal()
-        from_word = Signal(HashWord)
+        from_word = Signal(Word)
         icv_valid = Signal()
         icv = Signal(IcvWord, reset_less=True)
         with m.Switch(select):

@@ -16,7 +16,7 @@ from .lane_turns import CollectTurns, DrainTurns, LoadTurns
 from .pick import PACKETS_PER_LANE, Pick
 from .row_hub import RowHub
 from .sa_layout import SA_ROW_WIDTH, RowRequest
-from .share import CryptoUser, Share, crypto_members, lane_crypto_members, private
+from .share import CryptoUser, Share, crypto_members, join, lane_crypto_members, private
 from .stream import BeatLayout, Register
 from .units import Units
 from .width import BeatsToWords, WordsToBeats
@@ -105,13 +105,13 @@ class Lanes(wiring.Component):
             m.d.comb += claim.eq(lane.claim | setup.claim)
             for user, client in ((lane, share.lane), (setup, share.setup)):
                 m.d.comb += [client.claim.eq(user.claim), user.granted.eq(client.granted)]
-                for name, member in shared.items():
-                    _join(m, member, getattr(user, name), getattr(client, name))
+                join(m, shared, user, client)
+            join(m, shared, share, units)
         else:
             m.d.comb += claim.eq(lane.claim)
             m.d.sync += lane.granted.eq(lane.claim)
-        for name, member in private(config, {**crypto_members(config), **lane_crypto_members(config)}).items():
-            _join(m, member, getattr(share if name in shared else lane, name), getattr(units, name))
+        own = private(config, {**crypto_members(config), **lane_crypto_members(config)})
+        join(m, {name: member for name, member in own.items() if name not in shared}, lane, units)
         m.d.comb += units.wipe.eq(_released(m, f"units{number}", claim))
 
     def _pipelines(self, m):
@@ -258,11 +258,3 @@ def _released(m, name, claim):
     m.d.sync += claimed.eq(claim)
     m.d.comb += released.eq(claimed & ~claim)
     return released
-
-
-def _join(m, member, user, unit):
-    """Connect a seam of a user to that of a unit; ``member`` is as the user has it."""
-    if member.flow == Out:
-        connect(m, user, unit)
-    else:
-        connect(m, unit, user)

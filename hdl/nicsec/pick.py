@@ -5,7 +5,7 @@ from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .choose import first_from
+from .choose import number_of, round_robin
 
 __all__ = ["PACKETS_PER_LANE", "Pick"]
 
@@ -35,8 +35,6 @@ class Pick(wiring.Component):
         held = [Signal(range(PACKETS_PER_LANE + 1), name=f"held_{n}") for n in range(lanes)]
         taken = Signal(lanes)
         empty, room = Signal(lanes), Signal(lanes)
-        start = Signal(range(lanes))
-        m.d.sync += start.eq(Mux(self.o.payload == lanes - 1, 0, self.o.payload + 1))
         for n, packets in enumerate(held):
             m.d.comb += taken[n].eq(self.o.valid & self.o.ready & (self.o.payload == n))
             with m.If(taken[n] & ~self.freed[n]):
@@ -54,10 +52,11 @@ class Pick(wiring.Component):
         none_empty = Signal()
         candidates = Signal(lanes)
         m.d.comb += [none_empty.eq(~empty.any()), candidates.eq(empty | (room & none_empty.replicate(lanes)))]
-        found, index = first_from(m, "lane", candidates, start)
-        with m.If(self.o.valid):
-            with m.If(self.o.ready):
-                m.d.sync += self.o.valid.eq(0)
-        with m.Elif(settled.all() & found):
-            m.d.sync += [self.o.valid.eq(1), self.o.payload.eq(index)]
+        offer = Signal()
+        m.d.comb += offer.eq(settled.all() & ~self.o.valid)
+        chosen = round_robin(m, "lane", candidates, offer)
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
+        with m.Elif(offer):
+            m.d.sync += [self.o.valid.eq(chosen.any()), self.o.payload.eq(number_of(chosen))]
         return m

@@ -5,7 +5,7 @@ from amaranth import *
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .choose import first_from, selected
+from .choose import number_of, round_robin, selected
 from .sa_layout import SA_ROW_WIDTH, RowRequest
 
 __all__ = ["RowHub"]
@@ -49,27 +49,23 @@ class RowHub(wiring.Component):
         # A client is chosen in one cycle and gives its request in the next, unless the way out is blocked or the
         # answers are behind.
         waiting, grant = Signal(clients), Signal(clients)
-        turn, granted, tag = (Signal(range(clients), name=name) for name in ("turn", "granted", "tag"))
+        tag = Signal(range(clients))
         outstanding = Signal(range(_OUTSTANDING + 1))
-        go, answered = Signal(), Signal()
+        go, choose, answered = Signal(), Signal(), Signal()
         m.d.comb += [
             go.eq(~self.row_req.valid | self.row_req.ready),
+            choose.eq(go & (outstanding != _OUTSTANDING)),
             waiting.eq(Cat(req.valid for req in self.req) & ~grant),
         ]
-        found, index = first_from(m, "client", waiting, turn)
-        choose = Signal()
-        m.d.comb += choose.eq(go & found & (outstanding != _OUTSTANDING))
-        m.d.sync += outstanding.eq(outstanding + choose - answered)
+        chosen = round_robin(m, "client", waiting, choose)
+        m.d.sync += outstanding.eq(outstanding + (choose & chosen.any()) - answered)
         with m.If(go):
             m.d.sync += [
-                grant.eq(Mux(choose, C(1, clients) << index, 0)),
-                granted.eq(index),
+                grant.eq(Mux(choose, chosen, 0)),
                 self.row_req.valid.eq(grant.any()),
                 self.row_req.payload.eq(selected(grant, [req.payload for req in self.req])),
-                tag.eq(granted),
+                tag.eq(number_of(grant)),
             ]
-        with m.If(choose):
-            m.d.sync += turn.eq(Mux(index == clients - 1, 0, index + 1))
         m.d.comb += [req.ready.eq(grant[n] & go) for n, req in enumerate(self.req)]
 
         # Answers come in the order of requests.

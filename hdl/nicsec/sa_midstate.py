@@ -7,12 +7,13 @@ from amaranth.lib.wiring import In, Out
 
 from .algorithm import Auth
 from .config import AUTH_NAMES
+from .crypto.hash_core import Word
 from .crypto.md5 import Md5
 from .crypto.sha1 import Sha1
 from .crypto.sha256 import Sha256
 from .crypto.sha512 import Sha512
 from .sa_layout import hash_block_words
-from .share import HASH_OF, HASH_WORD, hash_members, hashes
+from .share import HASH_OF, hash_members, hashes
 
 __all__ = ["Midstate"]
 
@@ -92,10 +93,10 @@ class Midstate(wiring.Component):
                         last_key.eq(self.address == hash_block_words(auth) - 1),
                     ]
 
-        request = Signal(HASH_WORD)
+        request = Signal(Word)
         sending, answering = Signal(), Signal()
         accepted, answered = Signal(), Signal()
-        answer = Signal(HASH_WORD)
+        answer = Signal(Word)
         with m.Switch(self.auth):
             for core in hashes(self.config):
                 i, o = getattr(self, f"{core}_i"), getattr(self, f"{core}_o")

@@ -6,12 +6,12 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .algorithm import Auth, Encr, Status
+from .crypto.aes_key import AesKey
 from .crypto.des import DesKey
 from .job import HeaderLayout, JobLayout, PassLayout, RegionLayout, byte_bits, word_bits
 from .packet_buffer import LoadedLayout
 from .sa_layout import MAC_KEY_ROW, LeadRow, RowRequest
 from .sa_rules import uses_cbc_mac
-from .share import AES_KEY
 from .suite import ah_iv_words, built, is_any, judges_iv
 
 __all__ = ["PassParameters", "Sequencer"]
@@ -131,9 +131,9 @@ class Sequencer(wiring.Component):
             "number": Out(2),
         }
         if config.has_aes:
-            ports["aes_key"] = Out(stream.Signature(AES_KEY))
+            ports["aes_key"] = Out(stream.Signature(AesKey()))
         if config.has_cbc_mac:
-            ports["mac_key"] = Out(stream.Signature(AES_KEY))
+            ports["mac_key"] = Out(stream.Signature(AesKey()))
         if config.has_des:
             ports["des_key"] = Out(stream.Signature(DesKey))
         if config.has_chacha:

@@ -2,23 +2,20 @@
 """Two users of one set of crypto units, one at a time."""
 
 from amaranth import *
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect
 
+from .crypto.aes_key import AesKey
 from .crypto.chacha20 import ChaChaBlock
 from .crypto.des import DesKey
 from .crypto.ghash import GhashBlock
+from .crypto.hash_core import Word
 from .crypto.poly1305 import PolyBlock
 
 __all__ = [
-    "AES_KEY", "HASH_OF", "HASH_WORD", "CryptoUser", "Share", "crypto_members", "hash_members", "hashes",
-    "lane_crypto_members", "pipelined", "private",
+    "HASH_OF", "CryptoUser", "Share", "crypto_members", "hash_members", "hashes", "join", "lane_crypto_members",
+    "private",
 ]
-
-#: AES key beat: two per key, bytes 0-15 then 16-31; ``size`` 0, 1, 2: 128, 192, 256 bits.
-AES_KEY = data.StructLayout({"data": 128, "size": 2})
-#: Word of a hash stream.
-HASH_WORD = data.StructLayout({"word": 32, "last": 1})
 
 #: Hash core of an HMAC.
 HASH_OF = {
@@ -39,8 +36,8 @@ def hash_members(config):
     """Members of a user of the hash cores of ``config``: ``sha1_i``, ``sha1_o`` and so on."""
     members = {}
     for name in hashes(config):
-        members[f"{name}_i"] = Out(stream.Signature(HASH_WORD))
-        members[f"{name}_o"] = In(stream.Signature(HASH_WORD))
+        members[f"{name}_i"] = Out(stream.Signature(Word))
+        members[f"{name}_o"] = In(stream.Signature(Word))
     return members
 
 
@@ -49,7 +46,7 @@ def crypto_members(config):
     cores."""
     members = {}
     if config.has_aes:
-        members["aes_key"] = Out(stream.Signature(AES_KEY))
+        members["aes_key"] = Out(stream.Signature(AesKey()))
         members["aes_i"] = Out(stream.Signature(128))
         members["aes_o"] = In(stream.Signature(128))
     return members | hash_members(config)
@@ -66,7 +63,7 @@ def lane_crypto_members(config):
         }
     if config.has_cbc_mac:
         members |= {
-            "mac_key": Out(stream.Signature(AES_KEY)),
+            "mac_key": Out(stream.Signature(AesKey())),
             "mac_i": Out(stream.Signature(128)),
             "mac_o": In(stream.Signature(128)),
         }
@@ -88,15 +85,17 @@ def lane_crypto_members(config):
     return members
 
 
-def pipelined(config, members):
-    """Those of ``members`` whose core is one pipeline for all lanes, by prefix: ``aes``, ``mac`` and ``ghash``."""
-    prefixes = ("aes_", "mac_", "ghash_") if config.units == "shared" else ()
-    return {name: member for name, member in members.items() if name.startswith(prefixes)}
-
-
 def private(config, members):
-    """Those of ``members`` whose core each lane has for itself."""
-    return {name: member for name, member in members.items() if name not in pipelined(config, members)}
+    """Those of ``members`` whose core each lane has for itself, and not as one pipeline with all others."""
+    pipelined = ("aes_", "mac_", "ghash_") if config.units == "shared" else ()
+    return {name: member for name, member in members.items() if not name.startswith(pipelined)}
+
+
+def join(m, members, user, unit):
+    """Connect the seams ``members``, with flows as the user has them, of a user to those of a unit."""
+    for name, member in members.items():
+        ends = getattr(user, name), getattr(unit, name)
+        connect(m, *(ends if member.flow == Out else reversed(ends)))
 
 
 class CryptoUser(wiring.Signature):

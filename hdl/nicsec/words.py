@@ -3,7 +3,7 @@
 
 from amaranth.lib import data, enum
 
-__all__ = ["AuthWord", "HashWord", "IcvWord", "Kind", "PassWord"]
+__all__ = ["AuthWord", "IcvWord", "Kind", "PassWord"]
 
 
 class Kind(enum.Enum, shape=2):
@@ -32,13 +32,6 @@ class AuthWord(data.Struct):
     data: 32
     size: 2
     pad: 1
-    last: 1
-
-
-class HashWord(data.Struct):
-    """A word to or from a hash core."""
-
-    word: 32
     last: 1
 
 

@@ -8,7 +8,7 @@ from amaranth import *
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from .fan import any_of, round_robin
+from ..choose import any_of, round_robin
 from .sbox import SubBytes
 
 __all__ = ["AesRounds", "Merge", "Result", "RowWrite"]

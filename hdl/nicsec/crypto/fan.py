@@ -1,33 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many clients before one unit: who is next, its payload, and the answers' way back."""
 
-from functools import reduce
 from itertools import pairwise
-from operator import or_
 
 from amaranth import *
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["Arbiter", "FanIn", "FanOut", "any_of", "round_robin"]
+from ..choose import any_of, round_robin, selected
 
-
-def any_of(values):
-    """OR of ``values``."""
-    return reduce(or_, values)
-
-
-def round_robin(m, name, candidates, served):
-    """One-hot: of ``candidates`` the first behind the one that was chosen last while ``served``; zero without any."""
-    count = len(candidates)
-    chosen, above, later = (Signal(count, name=f"{name}_{role}") for role in ("chosen", "above", "later"))
-    m.d.comb += above.eq(candidates & later)
-    for n in range(count):
-        first = candidates[n] & ~candidates[:n].any() & ~above.any()
-        m.d.comb += chosen[n].eq((above[n] & ~above[:n].any()) | first)
-    with m.If(served & candidates.any()):
-        m.d.sync += later.eq(Cat(chosen[:n].any() for n in range(count)))
-    return chosen
+__all__ = ["Arbiter", "FanIn", "FanOut"]
 
 
 class Arbiter(wiring.Component):
@@ -129,9 +111,8 @@ class FanIn(wiring.Component):
         parts = []
         for g, group in enumerate(Arbiter.groups(self._clients)):
             part = Signal(len(Value.cast(self.o)), name=f"part{g}", reset_less=True)
-            m.d.sync += part.eq(
-                any_of([Mux(arbiter.grant[n], Value.cast(self.i[n].payload), 0) for n in group])
-            )
+            ours = slice(group.start, group.stop)
+            m.d.sync += part.eq(selected(arbiter.grant[ours], [self.i[n].payload for n in group]))
             parts.append(part)
         m.d.comb += Value.cast(self.o).eq(any_of(parts))
         for n, i in enumerate(self.i):

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """One pipelined GHASH for many clients (NIST SP 800-38D section 6.4)."""
 
-from functools import reduce
 from itertools import pairwise
-from operator import or_
 
 from amaranth import *
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..choose import any_of, number_of
 from ..turns import Turns
 from .gf128 import GfMultiply
 from .ghash import GhashBlock
@@ -123,7 +122,7 @@ class GhashPipe(wiring.Component):
             """The value that ``one_hot`` names, as signals yet to be ORed, two cycles later."""
             chosen = [value & bit.replicate(len(value)) for bit, value in zip(one_hot, values, strict=True)]
             for stage, branches in enumerate((2, 4)):
-                parts = [reduce(or_, chosen[n : n + branches]) for n in range(0, len(chosen), branches)]
+                parts = [any_of(chosen[n : n + branches]) for n in range(0, len(chosen), branches)]
                 chosen = [Signal(len(part), name=f"{name}_{stage}_{n}") for n, part in enumerate(parts)]
                 m.d.sync += [signal.eq(part) for signal, part in zip(chosen, parts, strict=True)]
             return chosen
@@ -131,8 +130,7 @@ class GhashPipe(wiring.Component):
         def gathered_name(name, one_hot):
             """The number of the bit that is set, a cycle later."""
             number = Signal(range(max(clients, 2)), name=name)
-            for bit in range(len(number)):
-                m.d.sync += number[bit].eq(Cat(one_hot[n] for n in range(clients) if n >> bit & 1).any())
+            m.d.sync += number.eq(number_of(one_hot))
             return number
 
         tag = [None, *train("tag", gathered_name("tag", grant), 6)]
@@ -151,7 +149,7 @@ class GhashPipe(wiring.Component):
         m.d.comb += [keys_out.addr.eq(tag[2]), sums_out.addr.eq(tag[2])]
         m.d.sync += [multiply.a.eq(0), multiply.b.eq(0), total.eq(0), answer.eq(multiply.o[::-1])]
         with m.If(valid[2]):
-            m.d.sync += [multiply.a.eq(reduce(or_, block)[::-1] ^ sums_out.data), multiply.b.eq(keys_out.data)]
+            m.d.sync += [multiply.a.eq(any_of(block)[::-1] ^ sums_out.data), multiply.b.eq(keys_out.data)]
         with m.If(valid[6] & ~last[6]):
             m.d.sync += total.eq(multiply.o)
         m.d.comb += [
@@ -167,7 +165,7 @@ class GhashPipe(wiring.Component):
         key_valid, key_is_new = train("key_valid", key_turns.granted, 3), train("key_is_new", any_key, 2)
         parts = gathered("key", key_grant, [port.h.payload for port in ports])
         subkey = Signal(128)
-        m.d.sync += subkey.eq(Mux(key_is_new[2], reduce(or_, parts)[::-1], 0))
+        m.d.sync += subkey.eq(Mux(key_is_new[2], any_of(parts)[::-1], 0))
         m.d.comb += [
             keys_in.addr.eq(Mux(clearing, cleared, key_tag[3])),
             keys_in.data.eq(subkey),
