@@ -9,9 +9,7 @@ compared with the golden model's.
 """
 
 import contextlib
-import hashlib
 import json
-import shlex
 import sys
 from collections import Counter
 from pathlib import Path
@@ -19,15 +17,16 @@ from typing import Annotated
 
 import typer
 from amaranth.sim import Simulator
-from nicsec.config import PRESETS
 from nicsec.engine import Engine
 from nicsec_sim import runner
-from nicsec_sim.errors import InputError, NicsecError, RunError
+from nicsec_sim.commands.bench import suites_from_flags
+from nicsec_sim.errors import NicsecError, RunError
 from nicsec_sim.measure import beats_of
 from nicsec_sim.ndis.device import Device
 from nicsec_sim.ndis.registers import Descriptor
 from nicsec_sim.options import ConfigOption, PresetOption, config_from_flags
-from nicsec_sim.workload import Group, Suite, make_point
+from nicsec_sim.provenance import provenance
+from nicsec_sim.workload import Group, make_point
 
 _PERIOD = 1e-8
 #: Packets a lane gets before the one that is shown, and cycles after which an engine counts as hung.
@@ -174,33 +173,16 @@ def main(
     size: Annotated[int, typer.Option(min=64, help="Bytes of frame without FCS.")] = 80,
 ) -> None:
     """Count the cycles that a packet spends in each state of its lane."""
-    from nicsec import __version__
-
     engine = config_from_flags(preset, config)
     packets = []
-    for name in suite or ["aes-128-gcm"]:
-        try:
-            chosen = Suite.from_name(name)
-        except ValueError as error:
-            raise InputError(f"--suite: {error}") from None
-        if (missing := chosen.missing(engine)) is not None:
-            raise InputError(f"--suite: {name!r} needs {missing}, which this configuration has not")
+    for chosen in suites_from_flags(suite or ["aes-128-gcm"], engine):
         found = trace(engine, chosen, size)
         packets.append(found)
-        print(f"{name}, {found['bytes']} bytes: {found['cycles']} cycles from packet to packet in {found['block']}")
+        print(f"{chosen.name}, {found['bytes']} bytes: {found['cycles']} cycles from packet to packet in {found['block']}")
         for step in found["steps"]:
             print(f"  {step['start']:5} {step['cycles']:5} {step['state']:<12} {step['doing']}")
     verilog = runner.verilog_path(lambda: Engine(engine), "nicsec", engine.hash).read_bytes()
-    document = {
-        "kind": "nicsec-cycles",
-        "command": shlex.join(["scripts/waterfall.py", *sys.argv[1:]]),
-        "version": __version__,
-        "preset": next((name for name, known in PRESETS.items() if known == engine), None),
-        "config": engine.to_dict(),
-        "config_hash": engine.hash,
-        "verilog_hash": hashlib.sha256(verilog).hexdigest(),
-        "packets": packets,
-    }
+    document = {**provenance("nicsec-cycles", engine, verilog, "scripts/waterfall.py"), "packets": packets}
     output.write_text(json.dumps(document, indent=1) + "\n")
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nicsec.share import hashes
+
 __all__ = ["ETHERNET_OVERHEAD", "LINE_RATES", "Bound", "Units", "bounds", "line_bits", "units_of"]
 
 #: Bytes on the wire beside the frame as the engine sees it: preamble with start delimiter, FCS, gap.
@@ -55,9 +57,7 @@ def _kind(work: str) -> str:
 
 def units_of(config: Any) -> dict[str, Units]:
     """Units by kind: one of each that the configuration needs in every lane, but for pipelines that all lanes share."""
-    hashes = {"hmac-md5-96": "md5", "hmac-sha1-96": "sha1", "hmac-sha256-128": "sha256", "hmac-sha384-192": "sha512",
-              "hmac-sha512-256": "sha512"}
-    kinds = {hashes[name] for name in config.auth if name in hashes}
+    kinds = set(hashes(config))
     built = {"aes": "has_aes", "mac": "has_cbc_mac", "ghash": "has_ghash", "des": "has_des", "chacha20": "has_chacha"}
     kinds |= {kind for kind, name in built.items() if getattr(config, name, False)}
     shared = {"aes", "ghash"} if config.units == "shared" else set()

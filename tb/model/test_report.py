@@ -9,6 +9,7 @@ import pytest
 from nicsec.config import PRESETS
 from nicsec_sim.cli import app
 from nicsec_sim.errors import InputError
+from nicsec_sim.provenance import preset_of
 from nicsec_sim.report import lane_series, load, sustained, tables
 from typer.testing import CliRunner
 
@@ -27,9 +28,8 @@ def point(suite, size, bits, *, mode="transport", sas=1, frame=None):
 
 
 def document(kind, config, *, verilog="v", **more):
-    preset = next((name for name, known in PRESETS.items() if known == config), None)
-    return {"kind": kind, "command": f"nicsec {kind} {config.lanes}", "preset": preset, "config": config.to_dict(),
-            "config_hash": config.hash, "verilog_hash": verilog, **more}
+    return {"kind": kind, "command": f"nicsec {kind} {config.lanes}", "preset": preset_of(config),
+            "config": config.to_dict(), "config_hash": config.hash, "verilog_hash": verilog, **more}
 
 
 def bench(config, factor=1.0, **more):

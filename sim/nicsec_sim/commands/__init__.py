@@ -3,11 +3,14 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-__all__ = ["err", "out", "progress"]
+from ..errors import InputError
+
+__all__ = ["err", "out", "progress", "reserve"]
 
 #: What a command is asked for goes to ``out``; what it says meanwhile goes to ``err``.
 out = Console()
@@ -27,3 +30,12 @@ def progress(text: str, total: int) -> Iterator[Callable[[int], None] | None]:
     with Progress(*columns, TimeElapsedColumn(), console=err, transient=True) as bar:
         task = bar.add_task(text, total=total)
         yield lambda done: bar.update(task, completed=done)
+
+
+def reserve(flag: str, path: Path) -> None:
+    """Make sure, ahead of long work, that ``path`` can be written; raises `InputError` that names ``flag``."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as error:
+        raise InputError(f"{flag}: {path}: {error.strerror}") from None

@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """``nicsec bench``: throughput, latency and utilisation in cycles, every frame judged by the golden model."""
 
-import hashlib
 import json
 import os
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from nicsec.config import PRESETS
 from rich import box
 from rich.table import Table
 
@@ -18,18 +14,20 @@ from ..errors import InputError
 from ..limits import ETHERNET_OVERHEAD
 from ..measure import NOTES, Phases, Point, measure
 from ..options import ConfigOption, PresetOption, config_from_flags, with_config_flags
+from ..provenance import preset_of, provenance
 from ..report import Build
 from ..workload import MODES, SIZES, Suite, suites_of
-from . import err, out, progress
+from . import err, out, progress, reserve
 from .simspeed import sim_speed
 
-__all__ = ["bench"]
+__all__ = ["bench", "suites_from_flags"]
 
 _MANY = 16
 _QUICK_SIZES: tuple[int | str, ...] = (80, 1518, "imix")
 
 
-def _suites(names: list[str] | None, config: Any) -> list[Suite]:
+def suites_from_flags(names: list[str] | None, config: Any) -> list[Suite]:
+    """The suites of ``--suite``, or without it those that a build is measured with; raises `InputError`."""
     if not names:
         return suites_of(config)
     found = []
@@ -95,15 +93,11 @@ def bench(
     for one in modes:
         if one not in MODES:
             raise InputError(f"--mode must be {' or '.join(MODES)}, not {one!r}")
-    points = [Point(one, shape, length, number) for one in _suites(suite, engine) for shape in modes
+    points = [Point(one, shape, length, number) for one in suites_from_flags(suite, engine) for shape in modes
               for number in _numbers(sas, engine, quick) for length in _sizes(size, engine, quick)]
     phases = Phases.of(engine, packets)
     if as_json is not None:
-        try:
-            as_json.parent.mkdir(parents=True, exist_ok=True)
-            as_json.touch()
-        except OSError as error:
-            raise InputError(f"--json: {as_json}: {error.strerror}") from None
+        reserve("--json", as_json)
     if speed:
         found = sim_speed(engine, seed)
         if as_json is not None:
@@ -114,27 +108,19 @@ def bench(
         model = runner.build_engine(engine, "verilator")
     with progress(f"{len(points)} points of {phases.total} packets", len(points)) as report:
         figures = measure(engine, points, phases, seed=seed, jobs=jobs or os.cpu_count() or 1, progress=report)
-    name = next((name for name, known in PRESETS.items() if known == engine), None)
     if as_json is not None:
-        as_json.write_text(json.dumps(_document(engine, name, model, seed, figures), indent=1) + "\n")
-    out.print(_table(Build(json.loads(json.dumps(engine.to_dict())), engine.hash, name).name, phases, figures))
+        as_json.write_text(json.dumps(_document(engine, model, seed, figures), indent=1) + "\n")
+    build = Build(json.loads(json.dumps(engine.to_dict())), engine.hash, preset_of(engine))
+    out.print(_table(build.name, phases, figures))
     out.print(f"Bytes are without FCS. 10GbE is the clock for 10 Gb/s less {ETHERNET_OVERHEAD} bytes a frame. The "
               "share of the limit follows from blocks and cycles, not from counters in the engine.", soft_wrap=True)
 
 
-def _document(config, preset, model, seed, figures):
-    from nicsec import __version__
-
+def _document(config, model, seed, figures):
     from ..tools import find_verilator
 
     return {
-        "kind": "nicsec-bench",
-        "command": shlex.join(["nicsec", *sys.argv[1:]]),
-        "version": __version__,
-        "preset": preset,
-        "config": config.to_dict(),
-        "config_hash": config.hash,
-        "verilog_hash": hashlib.sha256(model.verilog.read_bytes()).hexdigest(),
+        **provenance("nicsec-bench", config, model.verilog.read_bytes()),
         "simulator": f"verilator {find_verilator().version}",
         "seed": seed,
         "notes": NOTES,

@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """``nicsec fit``: area and routed Fmax of a whole configuration on ECP5, area on other parts, with the open tools."""
 
-import hashlib
 import json
-import shlex
 import statistics
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from nicsec.config import PRESETS
 from rich.table import Table
 
 from .. import runner
@@ -19,7 +15,8 @@ from ..errors import InputError, RunError
 from ..fit import DEVICES, FitError, Options
 from ..fit import fit as place_and_route
 from ..options import ConfigOption, PresetOption, config_from_flags, with_config_flags
-from . import err, out
+from ..provenance import provenance
+from . import err, out, reserve
 
 __all__ = ["fit"]
 
@@ -58,13 +55,9 @@ def fit(
     except ValueError as error:
         raise InputError(f"--{error}") from None
     if output is not None:
-        try:
-            output.parent.mkdir(parents=True, exist_ok=True)
-            output.touch()
-        except OSError as error:
-            raise InputError(f"-o: {output}: {error.strerror}") from None
+        reserve("-o", output)
     text = runner.verilog_path(lambda: Engine(engine), _TOP, engine.hash).read_text()
-    document = _document(engine, text)
+    document = {**provenance("nicsec-fit", engine, text.encode()), "runs": [], "areas": []}
     build = Path(runner.cache_root()) / "fit"
     jobs: list[tuple[str, Any]] = [(f"seed {options.seed}", options) for options in runs]
     jobs += [(family, family) for family in area_of or ()]
@@ -89,22 +82,6 @@ def fit(
             print(json.dumps(result), flush=True)
     if not as_json:
         _show(document, path, blocks)
-
-
-def _document(config: Any, text: str) -> dict[str, Any]:
-    from nicsec import __version__
-
-    return {
-        "kind": "nicsec-fit",
-        "command": shlex.join(["nicsec", *sys.argv[1:]]),
-        "version": __version__,
-        "preset": next((name for name, known in PRESETS.items() if known == config), None),
-        "config": config.to_dict(),
-        "config_hash": config.hash,
-        "verilog_hash": hashlib.sha256(text.encode()).hexdigest(),
-        "runs": [],
-        "areas": [],
-    }
 
 
 def _show(document: dict[str, Any], path: bool, blocks: bool) -> None:
