@@ -178,7 +178,7 @@ def main(
     for chosen in suites_from_flags(suite or ["aes-128-gcm"], engine):
         found = trace(engine, chosen, size)
         packets.append(found)
-        print(f"{chosen.name}, {found['bytes']} bytes: {found['cycles']} cycles from packet to packet in {found['block']}")
+        print(f"{chosen.name}, {found['bytes']} bytes: {found['cycles']} cycles a packet in {found['block']}")
         for step in found["steps"]:
             print(f"  {step['start']:5} {step['cycles']:5} {step['state']:<12} {step['doing']}")
     verilog = runner.verilog_path(lambda: Engine(engine), "nicsec", engine.hash).read_bytes()
