@@ -34,6 +34,15 @@ AUTH_NAMES = {
     "aes-gmac": Auth.AES_GMAC,
 }
 
+#: What the units that all packets share can do.
+_SHARED_ENCR = ("null", "aes-cbc", "aes-gcm")
+_SHARED_AUTH = ("hmac-sha1-96", "hmac-sha256-128")
+
+
+def _power_of_two(count):
+    """The least power of two that is not below ``count``."""
+    return 1 << (count - 1).bit_length()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -56,7 +65,12 @@ class Config:
     aes_sbox : str
         ``"bram"`` keeps the S-boxes in block RAM, ``"logic"`` in LUTs.
     units : str
-        ``"private"`` gives each lane an iterative AES and GHASH, ``"shared"`` one pipeline of each to all lanes.
+        ``"private"``: each lane is a pipeline of its own with iterative cores. ``"shared"``: lanes are threads of one
+        pool, with one pipelined AES and GHASH, ``walkers`` fronts and ``hash_units``.
+    walkers : int
+        With shared units: packets whose headers are walked at the same time, 1 to 8.
+    hash_units : int
+        With shared units: packets that are hashed at the same time, 1 to 32.
     ghash_digit : int
         Bits of a block that the iterative GHASH takes per cycle.
     checksum : bool
@@ -73,6 +87,8 @@ class Config:
     auth: tuple[str, ...] = ("hmac-sha1-96", "hmac-sha256-128")
     aes_sbox: str = "bram"
     units: str = "private"
+    walkers: int = 4
+    hash_units: int = 12
     ghash_digit: int = 16
     checksum: bool = True
     lifetimes: bool = True
@@ -88,7 +104,9 @@ class Config:
                 if name not in names:
                     raise ValueError(f"{field} must be among {', '.join(names)}, not {name!r}")
             object.__setattr__(self, field, tuple(name for name in names if name in value))
-        for field, low, high in (("lanes", 1, 32), ("max_frame", 64, 16384)):
+        for field, low, high in (
+            ("lanes", 1, 32), ("max_frame", 64, 16384), ("walkers", 1, 8), ("hash_units", 1, 32),
+        ):
             value = getattr(self, field)
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
                 raise ValueError(f"{field} must be an integer from {low} to {high}, not {value!r}")
@@ -104,6 +122,10 @@ class Config:
             value = getattr(self, field)
             if value not in allowed or isinstance(value, bool) != (field in ("checksum", "lifetimes")):
                 raise ValueError(f"{field} must be one of {', '.join(map(str, allowed))}, not {value!r}")
+        if self.units == "shared":
+            for field, built in (("encr", _SHARED_ENCR), ("auth", _SHARED_AUTH)):
+                if others := [name for name in getattr(self, field) if name not in built]:
+                    raise ValueError(f"{field} has no {', '.join(others)} with shared units, only {', '.join(built)}")
         if not self.encr:
             raise ValueError("encr must name at least one algorithm")
         if not self.auth and set(self.encr) <= {"null", "aes-cbc", "aes-ctr", "des-cbc", "3des-cbc"}:
@@ -148,6 +170,16 @@ class Config:
     def frame_words(self):
         """32-bit words of a lane's packet buffer: the frame is stored two bytes late."""
         return -(-(self.max_frame + 2) // 4)
+
+    @property
+    def ring_lines(self):
+        """Lines of 16 bytes of the pool's ring: a frame of the greatest length for each lane, two at least."""
+        return max(_power_of_two(self.lanes), 2) * _power_of_two(-(-(self.max_frame + 2) // 16))
+
+    @property
+    def packets(self):
+        """Packets that may be in the pool: four short ones for each lane."""
+        return 4 * max(_power_of_two(self.lanes), 4)
 
     @property
     def has_aes(self):
