@@ -53,6 +53,10 @@ class Walker(wiring.Component):
         Word of the frame to be read; ``word`` shows it from the second cycle behind.
     row_req, row_rsp : streams
         Rows of the SA table. Both ops of a level are asked for at once.
+    lead : Out(array of 2 LeadRow), informed : Out(1)
+        Row 0 of the ops of the level that was walked last; they are there from the cycle ``informed`` is 1.
+    again : In(1)
+        Strobe, from the second cycle behind ``done`` on: row 0 of the ops of the outer level is fetched into ``lead``.
     """
 
     def __init__(self, config):
@@ -69,6 +73,9 @@ class Walker(wiring.Component):
             "word": In(32),
             "row_req": Out(stream.Signature(RowRequest(config))),
             "row_rsp": In(stream.Signature(128)),
+            "lead": Out(data.ArrayLayout(LeadRow, 2)),
+            "informed": Out(1),
+            "again": In(1),
         })
 
     def elaborate(self, platform):
@@ -77,7 +84,7 @@ class Walker(wiring.Component):
         bits, words = byte_bits(config), word_bits(config)
 
         level = Signal(1, init=OUTER)
-        lead = Signal(data.ArrayLayout(LeadRow, 2))
+        lead = self.lead
         esp, ah = lead[0], Signal(LeadRow)
         has_esp, has_ah, ah_op, tunnel = Signal(), Signal(), Signal(), Signal()
 
@@ -87,8 +94,9 @@ class Walker(wiring.Component):
         ops = 2 if config.has_ah else 1
         fetch = Signal()
         asked, answered = Signal(range(ops + 1), init=ops), Signal(range(ops + 1), init=ops)
-        informed = Signal()
+        informed = self.informed
         m.d.comb += [
+            fetch.eq(self.again),
             self.row_req.valid.eq(asked != ops),
             self.row_req.p.slot.eq(self.job.levels[level].slot),
             self.row_req.p.op.eq(asked[0]),
