@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hash units, and who of them takes which pass."""
+
+from amaranth import *
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from ..choose import round_robin
+from ..sa_layout import SA_ROW_WIDTH, RowRequest
+from ..share import Share, hash_members, join
+from ..units import Units
+from .hash_unit import HashUnit
+from .layout import Done, HashTask, Patch, Progress, line_bits, thread_bits
+from .queue import Queue
+
+__all__ = ["HashPool", "ah_units"]
+
+
+def ah_units(config):
+    """Hash units that can do AH, which are the last ones."""
+    return min(2, config.hash_units)
+
+
+class HashPool(wiring.Component):
+    """Keeps hash tasks by thread until they may begin, and hands each to an idle unit.
+
+    A task that ``follows`` a cipher task may begin when that is half done; any other at once. The first unit lends its
+    cores to key set-up.
+
+    Parameters
+    ----------
+    config : Config
+        With at least one HMAC.
+
+    Members
+    -------
+    task : In(stream of HashTask)
+        Ahead of the cipher task that it follows.
+    half, progress : In
+        See :class:`~nicsec.pool.cipher_pipe.CipherPipe`.
+    fetch, rsp_valid, rsp_data, patch, row_req, row_rsp, done : arrays with one for each unit
+        See :class:`~nicsec.pool.hash_unit.HashUnit`.
+    busy : Out(hash_units)
+    claim : In(1), granted : Out(1), <hash>_i, <hash>_o
+        Key set-up.
+    """
+
+    def __init__(self, config):
+        self._config = config
+        units = config.hash_units
+        super().__init__({
+            "task": In(stream.Signature(HashTask(config))),
+            "half": In(data.StructLayout({"valid": 1, "thread": thread_bits(config)})),
+            "progress": In(Progress(config)),
+            "fetch": Out(stream.Signature(line_bits(config))).array(units),
+            "rsp_valid": In(units),
+            "rsp_data": In(128),
+            "patch": Out(stream.Signature(Patch(config))).array(units),
+            "row_req": Out(stream.Signature(RowRequest(config))).array(units),
+            "row_rsp": In(stream.Signature(SA_ROW_WIDTH)).array(units),
+            "done": Out(stream.Signature(Done(config))).array(units),
+            "busy": Out(units),
+            "claim": In(1),
+            "granted": Out(1),
+            **{name: member.flip() for name, member in hash_members(config).items()},
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        count, threads = config.hash_units, config.lanes
+        ah = ah_units(config)
+        task = HashTask(config)
+        m.submodules.tasks = tasks = memory.Memory(
+            shape=task.size, depth=max(threads, 2), init=[], attrs={"ram_style": "distributed"}
+        )
+        write, read = tasks.write_port(), tasks.read_port(domain="comb")
+        m.submodules.plain = plain = Queue(thread_bits(config), threads)
+        m.submodules.ah = masked = Queue(thread_bits(config), threads)
+
+        # Threads come into the queues from here and from there, never more than there are. A task never waits, so that it
+        # is here long before its cipher task is half done.
+        m.submodules.halves = halves = Queue(thread_bits(config), threads)
+        coming = self.task.p
+        at_once = Signal()
+        m.d.comb += [
+            self.task.ready.eq(1),
+            at_once.eq(self.task.valid & coming.esp & ~coming.follows),
+            halves.i.valid.eq(self.half.valid), halves.i.payload.eq(self.half.thread), halves.o.ready.eq(~at_once),
+            write.addr.eq(coming.thread), write.data.eq(coming), write.en.eq(self.task.valid),
+            plain.i.valid.eq(halves.o.valid | at_once),
+            plain.i.payload.eq(Mux(at_once, coming.thread, halves.o.payload)),
+            masked.i.valid.eq(self.task.valid & ~coming.esp),
+            masked.i.payload.eq(coming.thread),
+        ]
+        ciphered = Signal(threads)
+        with m.If(self.progress.valid & self.progress.last):
+            m.d.sync += ciphered.bit_select(self.progress.thread, 1).eq(1)
+        with m.If(write.en):
+            m.d.sync += ciphered.bit_select(coming.thread, 1).eq(0)
+
+        idle, chosen, offer = Signal(count), Signal(count), Signal(count)
+        given = Signal(task, reset_less=True)
+        free_plain, take_ah, take_plain = Signal(count), Signal(), Signal()
+        is_ah = C(((1 << ah) - 1) << (count - ah), count)
+        candidates = Signal(count)
+        picking = Signal()
+        m.d.comb += [
+            free_plain.eq(idle & ~is_ah),
+            take_ah.eq(picking & masked.o.valid & (idle & is_ah).any()),
+            take_plain.eq(picking & ~take_ah & plain.o.valid & idle.any()),
+            candidates.eq(Mux(
+                take_ah, idle & is_ah, Mux(take_plain, Mux(free_plain.any(), free_plain, idle), 0)
+            )),
+            masked.o.ready.eq(take_ah), plain.o.ready.eq(take_plain),
+        ]
+        m.d.comb += chosen.eq(round_robin(m, "unit", candidates, 1))
+        thread = Signal(thread_bits(config))
+        giving = Signal()
+        m.d.comb += read.addr.eq(thread)
+        with m.FSM():
+            with m.State("PICK"):
+                m.d.comb += picking.eq(1)
+                m.d.sync += [thread.eq(Mux(take_ah, masked.o.payload, plain.o.payload)), offer.eq(0)]
+                with m.If(take_ah | take_plain):
+                    m.d.sync += offer.eq(chosen)
+                    m.next = "READ"
+            with m.State("READ"):
+                m.d.sync += given.eq(read.data)
+                m.next = "GIVE"
+            with m.State("GIVE"):
+                # The unit is idle, so it takes the task; its answer to that is not looked at before it has.
+                m.d.comb += giving.eq(1)
+                m.d.sync += offer.eq(0)
+                m.next = "PICK"
+
+        for n in range(count):
+            m.submodules[f"unit{n}"] = unit = HashUnit(config, ah=n >= count - ah)
+            m.submodules[f"cores{n}"] = cores = Units(config)
+            members = hash_members(config)
+            claim, claimed = Signal(name=f"claim{n}"), Signal(name=f"claimed{n}")
+            m.d.sync += claimed.eq(claim)
+            m.d.comb += cores.wipe.eq(claimed & ~claim)
+            if n == 0:
+                m.submodules.share = share = Share(config)
+                m.d.comb += [
+                    claim.eq(unit.claim | self.claim),
+                    share.lane.claim.eq(unit.claim), unit.granted.eq(share.lane.granted),
+                    share.setup.claim.eq(self.claim), self.granted.eq(share.setup.granted),
+                ]
+                join(m, members, unit, share.lane)
+                join(m, members, flipped(self), share.setup)
+                join(m, members, share, cores)
+            else:
+                m.d.comb += claim.eq(unit.claim)
+                m.d.sync += unit.granted.eq(unit.claim)
+                join(m, members, unit, cores)
+            m.d.comb += [
+                idle[n].eq(unit.task.ready), unit.task.payload.eq(given),
+                unit.progress.eq(self.progress), unit.ciphered.eq(ciphered),
+                unit.rsp_valid.eq(self.rsp_valid[n]), unit.rsp_data.eq(self.rsp_data), self.busy[n].eq(unit.busy),
+            ]
+            m.d.comb += unit.task.valid.eq(giving & offer[n])
+            connect(m, unit.fetch, flipped(self.fetch[n]))
+            connect(m, unit.patch, flipped(self.patch[n]))
+            connect(m, unit.row_req, flipped(self.row_req[n]))
+            connect(m, flipped(self.row_rsp[n]), unit.row_rsp)
+            connect(m, unit.done, flipped(self.done[n]))
+        return m

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Brings jobs and frames together, numbers the packets, and hands them to fronts."""
+
+from amaranth import *
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..job import JobLayout
+from ..packet_buffer import LoadedLayout
+from .layout import FrontJob, line_bits, packet_bits
+from .retire import FrameLayout
+
+__all__ = ["LoadedFrame", "Pair"]
+
+
+class LoadedFrame(data.StructLayout):
+    """A frame in the ring: its first line, and how many it has."""
+
+    def __init__(self, config):
+        super().__init__({"base": line_bits(config), "lines": line_bits(config) + 1, "loaded": LoadedLayout})
+
+
+class Pair(wiring.Component):
+    """One job per frame, both in order. Each front has a packet waiting beside the one that it holds.
+
+    Parameters
+    ----------
+    config : Config
+
+    Members
+    -------
+    job : In(stream of JobLayout)
+    loaded : In(stream of LoadedFrame)
+    front : Out(stream of FrontJob, one per front)
+    frame : Out(stream of FrameLayout)
+        One per packet; it holds up the packet while there are ``config.packets`` of them.
+    """
+
+    def __init__(self, config):
+        self._config = config
+        super().__init__({
+            "job": In(stream.Signature(JobLayout(config))),
+            "loaded": In(stream.Signature(LoadedFrame(config))),
+            "front": Out(stream.Signature(FrontJob(config))).array(config.walkers),
+            "frame": Out(stream.Signature(FrameLayout(config))),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        number = Signal(packet_bits(config))
+        idle, chosen = Signal(config.walkers), Signal(config.walkers)
+        both, go = Signal(), Signal()
+        for n in reversed(range(config.walkers)):
+            with m.If(idle[n]):
+                m.d.comb += chosen.eq(1 << n)
+        m.d.comb += [
+            both.eq(self.job.valid & self.loaded.valid & idle.any()),
+            self.frame.valid.eq(both), go.eq(both & self.frame.ready),
+            self.frame.p.length.eq(self.loaded.p.loaded.length), self.frame.p.lines.eq(self.loaded.p.lines),
+            self.job.ready.eq(go), self.loaded.ready.eq(go),
+        ]
+        with m.If(go):
+            m.d.sync += number.eq(number + 1)
+        for n, front in enumerate(self.front):
+            m.d.comb += idle[n].eq(~front.valid)
+            with m.If(front.valid & front.ready):
+                m.d.sync += front.valid.eq(0)
+            with m.If(go & chosen[n]):
+                m.d.sync += [
+                    front.valid.eq(1), front.p.packet.eq(number), front.p.base.eq(self.loaded.p.base),
+                    front.p.job.eq(self.job.payload), front.p.loaded.eq(self.loaded.p.loaded),
+                ]
+        return m

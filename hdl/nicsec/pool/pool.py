@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All packets in one ring, and the units that work on them. Only wiring."""
+
+from amaranth import *
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from ..crypto.aes_schedule import ScheduleJob
+from ..job import JobLayout, VerdictLayout
+from ..row_hub import RowHub
+from ..sa_layout import SA_ROW_WIDTH, RowRequest
+from ..share import CryptoUser, hash_members, join
+from ..stream import BeatLayout, Register
+from .cipher_pipe import CipherPipe
+from .cipher_start import CipherStart
+from .drain import Drain
+from .front import Front
+from .hash_pool import HashPool
+from .hubs import FetchHub, Merge
+from .layout import CipherTask, Done, HashTask, Patch
+from .load import Load
+from .pair import Pair
+from .retire import FrontVerdict, Retire
+from .ring import FrameRing
+from .setup_port import SetupPort
+from .threads import Threads
+
+__all__ = ["Pool"]
+
+
+class Pool(wiring.Component):
+    """Jobs and frames in, verdicts and frames out, in one order: the ports of :class:`~nicsec.lanes.Lanes`.
+
+    Parameters
+    ----------
+    config : Config
+        With ``units`` "shared".
+
+    Members
+    -------
+    job, i, verdict, o, row_req, row_rsp, setup
+        See :class:`~nicsec.lanes.Lanes`; ``setup`` borrows a thread and the cores of the first hash unit.
+    """
+
+    def __init__(self, config):
+        self._config = config
+        super().__init__({
+            "job": In(stream.Signature(JobLayout(config))),
+            "i": In(stream.Signature(BeatLayout(config.data_width))),
+            "verdict": Out(stream.Signature(VerdictLayout(config))),
+            "o": Out(stream.Signature(BeatLayout(config.data_width))),
+            "row_req": Out(stream.Signature(RowRequest(config))),
+            "row_rsp": In(stream.Signature(SA_ROW_WIDTH)),
+            "setup": In(CryptoUser(config)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        hashers = config.hash_units if config.has_hmac else 0
+        m.submodules.ring = ring = FrameRing(config)
+        m.submodules.load = load = Load(config)
+        m.submodules.drain = drain = Drain(config)
+        m.submodules.next_job = next_job = Register(JobLayout(config))
+        m.submodules.pair = pair = Pair(config)
+        m.submodules.retire = retire = Retire(config)
+        m.submodules.pipe = pipe = CipherPipe(config)
+        m.submodules.start = start = CipherStart(config, key_latency=pipe.key_latency)
+        m.submodules.setup = setup = SetupPort(config, key_latency=pipe.key_latency)
+        m.submodules.threads = threads = Threads(config, config.walkers + 1)
+        fronts = [Front(config) for _ in range(config.walkers)]
+
+        # Frames in and out.
+        connect(m, flipped(self.i), load.i)
+        connect(m, load.loaded, pair.loaded)
+        connect(m, flipped(self.job), next_job.i)
+        connect(m, next_job.o, pair.job)
+        connect(m, pair.frame, retire.frame)
+        connect(m, retire.o, drain.frame)
+        connect(m, drain.o, flipped(self.o))
+        m.submodules.next_verdict = next_verdict = Register(VerdictLayout(config))
+        connect(m, retire.verdict, next_verdict.i)
+        connect(m, next_verdict.o, flipped(self.verdict))
+        for half in range(2):
+            connect(m, load.o[half], ring.load[half])
+            connect(m, drain.request[half], ring.drain[half])
+            m.d.comb += [drain.valid[half].eq(ring.drain_valid[half]), drain.data[half].eq(ring.drain_data[half])]
+        m.d.comb += load.tail.eq(drain.tail)
+
+        # Hubs.
+        def merged(name, shape, sources, sink):
+            m.submodules[name] = merge = Merge(shape, len(sources))
+            for source, i in zip(sources, merge.i, strict=True):
+                connect(m, source, i)
+            connect(m, merge.o, sink)
+
+        m.submodules.lines = lines = FetchHub(config, config.walkers + hashers)
+        m.submodules.rows = rows = RowHub(config, config.walkers + hashers + 1)
+        connect(m, lines.fetch, ring.fetch)
+        m.d.comb += [lines.fetch_valid.eq(ring.fetch_valid), lines.fetch_data.eq(ring.fetch_data)]
+        connect(m, rows.row_req, flipped(self.row_req))
+        connect(m, flipped(self.row_rsp), rows.row_rsp)
+
+        # Fronts.
+        for n, front in enumerate(fronts):
+            m.submodules[f"front{n}"] = front
+            connect(m, pair.front[n], front.job)
+            connect(m, threads.thread[n], front.thread)
+            connect(m, front.fetch, lines.req[n])
+            connect(m, front.row_req, rows.req[n])
+            connect(m, rows.rsp[n], front.row_rsp)
+            m.d.comb += [
+                front.rsp_valid.eq(lines.rsp_valid[n]), front.rsp_data.eq(lines.rsp_data), front.done.eq(threads.ended),
+            ]
+        merged("verdicts", FrontVerdict(config), [front.verdict for front in fronts], retire.front)
+        merged("cipher_tasks", CipherTask(config), [front.cipher_task for front in fronts], start.task)
+        patches = [front.patch for front in fronts]
+        dones = [pipe.done, setup.done]
+
+        # The cipher.
+        connect(m, start.row_req, rows.req[config.walkers + hashers])
+        connect(m, rows.rsp[config.walkers + hashers], start.row_rsp)
+        for name in ("header", "gcm", "cbc", "subkey"):
+            connect(m, getattr(start, name), getattr(pipe, name))
+        connect(m, start.iv, retire.iv)
+        merged("keys", ScheduleJob(config.lanes), [threads.wipe, start.key, setup.key], pipe.key)
+        m.d.comb += [
+            start.header_valid.eq(pipe.header_valid), start.header_data.eq(pipe.header_data),
+            pipe.facts.eq(start.facts), pipe.read_data.eq(ring.read_data), ring.read.eq(pipe.read),
+            ring.write.eq(pipe.write), retire.ended.eq(threads.ended), threads.keyed.eq(pipe.keyed),
+            setup.keyed.eq(pipe.keyed), start.keyed.eq(pipe.keyed.valid & ~setup.mine),
+            setup.answer_valid.eq(pipe.setup_valid), setup.answer.eq(pipe.setup_data),
+        ]
+
+        # Key set-up.
+        user = flipped(self.setup)
+        connect(m, threads.thread[config.walkers], setup.thread)
+        connect(m, setup.block, pipe.setup)
+        m.d.comb += [setup.claim.eq(user.claim), user.granted.eq(setup.granted), setup.hash_granted.eq(setup.hash_claim)]
+        for name in ("aes_key", "aes_i"):
+            connect(m, getattr(user, name), getattr(setup, name))
+        connect(m, setup.aes_o, user.aes_o)
+
+        if hashers:
+            m.submodules.hashes = hashes = HashPool(config)
+            merged("hash_tasks", HashTask(config), [front.hash_task for front in fronts], hashes.task)
+            m.d.comb += [
+                hashes.half.eq(pipe.half), hashes.progress.eq(pipe.progress), hashes.rsp_data.eq(lines.rsp_data),
+                hashes.claim.eq(setup.hash_claim), setup.hash_granted.eq(hashes.granted),
+            ]
+            for n in range(hashers):
+                at = config.walkers + n
+                connect(m, hashes.fetch[n], lines.req[at])
+                connect(m, hashes.row_req[n], rows.req[at])
+                connect(m, rows.rsp[at], hashes.row_rsp[n])
+                m.d.comb += hashes.rsp_valid[n].eq(lines.rsp_valid[at])
+                patches.append(hashes.patch[n])
+                dones.append(hashes.done[n])
+            join(m, hash_members(config), user, hashes)
+        merged("patches", Patch(config), patches, ring.patch)
+        merged("dones", Done(config), dones, threads.done)
+        return m
