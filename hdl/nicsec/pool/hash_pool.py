@@ -78,8 +78,8 @@ class HashPool(wiring.Component):
         m.submodules.plain = plain = Queue(thread_bits(config), threads)
         m.submodules.ah = masked = Queue(thread_bits(config), threads)
 
-        # Threads come into the queues from here and from there, never more than there are. A task never waits, so that it
-        # is here long before its cipher task is half done.
+        # Threads come into the queues from here and from there, never more than there are. A task never waits, so that
+        # it is here long before its cipher task is half done.
         m.submodules.halves = halves = Queue(thread_bits(config), threads)
         coming = self.task.p
         at_once = Signal()

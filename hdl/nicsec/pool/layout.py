@@ -36,8 +36,9 @@ def thread_bits(config):
 
 
 def packet_bits(config):
-    """Bits of a packet's number; numbers go round."""
-    return (config.packets - 1).bit_length()
+    """Bits of a packet's number; numbers go round twice as many as there are packets at most, so that the top bit tells
+    one round from the next."""
+    return (2 * config.packets - 1).bit_length()
 
 
 def at_place(base, position, bits):

@@ -136,12 +136,14 @@ class Pool(wiring.Component):
         user = flipped(self.setup)
         connect(m, threads.thread[config.walkers], setup.thread)
         connect(m, setup.block, pipe.setup)
-        m.d.comb += [setup.claim.eq(user.claim), user.granted.eq(setup.granted), setup.hash_granted.eq(setup.hash_claim)]
+        m.d.comb += [setup.claim.eq(user.claim), user.granted.eq(setup.granted)]
         for name in ("aes_key", "aes_i"):
             connect(m, getattr(user, name), getattr(setup, name))
         connect(m, setup.aes_o, user.aes_o)
 
-        if hashers:
+        if not hashers:
+            m.d.comb += setup.hash_granted.eq(setup.hash_claim)
+        else:
             m.submodules.hashes = hashes = HashPool(config)
             merged("hash_tasks", HashTask(config), [front.hash_task for front in fronts], hashes.task)
             m.d.comb += [

@@ -22,7 +22,8 @@ class Kind(enum.Enum, shape=3):
 
 
 class Token(data.StructLayout):
-    """A block on its way. ``words``: those that count, less one. ``left``: blocks of CBC that are yet to be encrypted."""
+    """A block on its way. ``words``: those that count, less one. ``left``: blocks of CBC that are yet to be
+    encrypted."""
 
     def __init__(self, config):
         super().__init__({
