@@ -89,6 +89,11 @@ class CipherPipe(wiring.Component):
         })
 
     @property
+    def chain_latency(self):
+        """Cycles from one block of a chain to the next."""
+        return self._aes.latency + READ_LATENCY + 1
+
+    @property
     def key_latency(self):
         """Cycles from ``keyed`` to a start."""
         return self._aes.key_latency
