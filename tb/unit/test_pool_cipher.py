@@ -31,7 +31,7 @@ class Pair(wiring.Component):
         for block, names in (
             (self.start, ("task", "row_req", "row_rsp", "iv")),
             (self.pipe, (
-                "setup", "setup_valid", "setup_data", "read", "read_data", "write", "progress", "half", "done",
+                "setup", "answered", "answer", "read", "read_data", "write", "progress", "half", "done",
             )),
         ):
             members |= {name: block.signature.members[name] for name in names}
@@ -43,11 +43,11 @@ class Pair(wiring.Component):
         for name in ("key", "header", "gcm", "cbc", "subkey"):
             connect(m, getattr(start, name), getattr(pipe, name))
         m.d.comb += [
-            start.header_valid.eq(pipe.header_valid), start.header_data.eq(pipe.header_data),
+            start.header_read.eq(pipe.header_read), start.header_words.eq(pipe.header_words),
             pipe.facts.eq(start.facts), start.keyed.eq(pipe.keyed.valid),
             pipe.read_data.eq(self.read_data), self.read.eq(pipe.read), self.write.eq(pipe.write),
-            self.progress.eq(pipe.progress), self.half.eq(pipe.half), self.setup_valid.eq(pipe.setup_valid),
-            self.setup_data.eq(pipe.setup_data),
+            self.progress.eq(pipe.progress), self.half.eq(pipe.half), self.answered.eq(pipe.answered),
+            self.answer.eq(pipe.answer),
         ]
         for name in ("task", "row_rsp"):
             connect(m, flipped(getattr(self, name)), getattr(start, name))

@@ -44,11 +44,11 @@ class CipherPipe(wiring.Component):
         GHASH's subkey of a thread.
     facts : In({en, thread, facts})
         Written ahead of a start.
-    header : In(stream of HeaderRead), header_valid : Out(1), header_data : Out(128)
+    header : In(stream of HeaderRead), header_read : Out(1), header_words : Out(128)
         The words, in the order of requests, some cycles after each.
     gcm, cbc : In(streams of GcmStart, CbcStart)
         The thread's key was taken ``AesPipe.key_latency`` cycles ago or more.
-    setup : In(stream of {thread, block}), setup_valid : Out(1), setup_data : Out(128)
+    setup : In(stream of {thread, block}), answered : Out(1), answer : Out(128)
         A block of key set-up, one at a time.
     read, read_data, write
         The ring (:class:`~nicsec.pool.ring.FrameRing`).
@@ -71,13 +71,13 @@ class CipherPipe(wiring.Component):
             "subkey": In(stream.Signature(data.StructLayout({"thread": thread, "data": 128}))),
             "facts": In(data.StructLayout({"en": 1, "thread": thread, "facts": Facts(config)})),
             "header": In(stream.Signature(HeaderRead(config))),
-            "header_valid": Out(1),
-            "header_data": Out(128),
+            "header_read": Out(1),
+            "header_words": Out(128),
             "gcm": In(stream.Signature(GcmStart(config))),
             "cbc": In(stream.Signature(CbcStart(config))),
             "setup": In(stream.Signature(data.StructLayout({"thread": thread, "block": 128}))),
-            "setup_valid": Out(1),
-            "setup_data": Out(128),
+            "answered": Out(1),
+            "answer": Out(128),
             "read": Out(Read(config)),
             "read_data": In(128),
             "write": Out(Write(config)),
@@ -304,9 +304,9 @@ class CipherPipe(wiring.Component):
             self.progress.valid.eq(is_chain), self.progress.thread.eq(at.thread), self.progress.place.eq(at.place),
             self.progress.last.eq(is_end),
             self.half.valid.eq(is_half), self.half.thread.eq(at.thread),
-            self.header_valid.eq(is_header), self.header_data.eq(self.read_data),
-            self.setup_valid.eq(there[stages] & (at.kind == Kind.SETUP)),
-            self.setup_data.eq(Mux(there[stages] & (at.kind == Kind.SETUP), last, 0)),
+            self.header_read.eq(is_header), self.header_words.eq(self.read_data),
+            self.answered.eq(there[stages] & (at.kind == Kind.SETUP)),
+            self.answer.eq(Mux(there[stages] & (at.kind == Kind.SETUP), last, 0)),
         ]
 
         if config.has_ghash:

@@ -41,7 +41,7 @@ class CipherStart(wiring.Component):
     task : In(stream of CipherTask)
     row_req, row_rsp : streams
         The SA table's rows of keys and GHASH subkeys. None of them stays here.
-    header, header_valid, header_data, key, subkey, facts, gcm, cbc
+    header, header_read, header_words, key, subkey, facts, gcm, cbc
         See :class:`~nicsec.pool.cipher_pipe.CipherPipe`.
     iv : Out(stream of IVNote)
         Of tasks that are ``judged``, before they start.
@@ -57,8 +57,8 @@ class CipherStart(wiring.Component):
             "row_req": Out(stream.Signature(RowRequest(config))),
             "row_rsp": In(stream.Signature(SA_ROW_WIDTH)),
             "header": Out(stream.Signature(HeaderRead(config))),
-            "header_valid": In(1),
-            "header_data": In(128),
+            "header_read": In(1),
+            "header_words": In(128),
             "key": Out(stream.Signature(ScheduleJob(config.lanes))),
             "subkey": Out(stream.Signature(data.StructLayout({"thread": thread, "data": 128}))),
             "facts": Out(data.StructLayout({"en": 1, "thread": thread, "facts": Facts(config)})),
@@ -144,7 +144,7 @@ class CipherStart(wiring.Component):
             ready.eq(tasks.o.valid & headers.o.valid & (keys != 0) & ((subkeys != 0) | ~now.gcm) & ~started),
         ]
         m.d.comb += [
-            headers.i.valid.eq(self.header_valid), headers.i.payload.eq(self.header_data),
+            headers.i.valid.eq(self.header_read), headers.i.payload.eq(self.header_words),
             started.eq((self.gcm.valid & self.gcm.ready) | (self.cbc.valid & self.cbc.ready)),
             tasks.o.ready.eq(started), headers.o.ready.eq(started), taken_header.eq(started),
             self.iv.valid.eq(ready & now.judged & ~noted),

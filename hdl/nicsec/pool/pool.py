@@ -125,11 +125,11 @@ class Pool(wiring.Component):
         connect(m, start.iv, retire.iv)
         merged("keys", ScheduleJob(config.lanes), [threads.wipe, start.key, setup.key], pipe.key)
         m.d.comb += [
-            start.header_valid.eq(pipe.header_valid), start.header_data.eq(pipe.header_data),
+            start.header_read.eq(pipe.header_read), start.header_words.eq(pipe.header_words),
             pipe.facts.eq(start.facts), pipe.read_data.eq(ring.read_data), ring.read.eq(pipe.read),
             ring.write.eq(pipe.write), retire.ended.eq(threads.ended), threads.keyed.eq(pipe.keyed),
             setup.keyed.eq(pipe.keyed), start.keyed.eq(pipe.keyed.valid & ~setup.mine),
-            setup.answer_valid.eq(pipe.setup_valid), setup.answer.eq(pipe.setup_data),
+            setup.answer_valid.eq(pipe.answered), setup.answer.eq(pipe.answer),
         ]
 
         # Key set-up.

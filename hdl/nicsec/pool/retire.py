@@ -2,14 +2,13 @@
 """Gives verdicts in the order of packets, however their passes end."""
 
 from amaranth import *
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib import data, fifo, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..algorithm import Status
 from ..job import VerdictLayout
 from .cipher_start import IVNote
 from .layout import line_bits, packet_bits
-from .queue import Queue
 from .threads import Ended
 
 __all__ = ["FrameLayout", "FrontVerdict", "Retire"]
@@ -110,8 +109,10 @@ class Retire(wiring.Component):
             notes_in.data.eq(self.iv.p.check),
         ]
 
-        m.submodules.frames = frames = Queue(FrameLayout(config), packets)
-        wiring.connect(m, wiring.flipped(self.frame), frames.i)
+        m.submodules.frames = frames = fifo.SyncFIFOBuffered(width=FrameLayout(config).size, depth=packets)
+        m.d.comb += [
+            frames.w_data.eq(self.frame.payload), frames.w_en.eq(self.frame.valid), self.frame.ready.eq(frames.w_rdy),
+        ]
 
         head = Signal(packet_bits(config))
         status, waiting = Signal(Status), Signal(_PASSES)
@@ -124,7 +125,7 @@ class Retire(wiring.Component):
             end_out.addr.eq(head[:bits]), judged_out.addr.eq(head[:bits]),
             notes_out.addr.eq(Cat(first, head[:bits])),
             self.verdict.p.status.eq(status), self.verdict.p.iv.eq(notes_out.data),
-            self.o.p.eq(frames.o.payload), self.o.p.keep.eq(status == Status.SUCCESS),
+            self.o.payload.eq(frames.r_data), self.o.p.keep.eq(status == Status.SUCCESS),
         ]
         m.d.sync += [Cat(round_, status).eq(end_out.data), waiting.eq(judged_out.data)]
         with m.FSM():
@@ -132,7 +133,7 @@ class Retire(wiring.Component):
                 with m.If(~clearing):
                     m.next = "WAIT"
             with m.State("WAIT"):
-                with m.If((round_ == head[-1]) & frames.o.valid):
+                with m.If((round_ == head[-1]) & frames.r_rdy):
                     m.d.sync += waiting.eq(Mux(status == Status.SUCCESS, waiting, 0))
                     m.next = "READ"
             with m.State("READ"):
@@ -149,7 +150,7 @@ class Retire(wiring.Component):
             with m.State("FRAME"):
                 m.d.comb += self.o.valid.eq(1)
                 with m.If(self.o.ready):
-                    m.d.comb += frames.o.ready.eq(1)
+                    m.d.comb += frames.r_en.eq(1)
                     m.d.sync += head.eq(head + 1)
                     m.next = "LOOK"
         return m
