@@ -98,3 +98,4 @@ class Feature(enum.Flag, shape=32):
     CSUM_IP = 1 << 11
     CSUM_L4 = 1 << 12
     LIFETIME = 1 << 13
+    UTILISATION = 1 << 14

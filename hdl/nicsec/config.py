@@ -77,6 +77,8 @@ class Config:
         Whether IPv4 header, TCP and UDP checksums can be inserted.
     lifetimes : bool
         Whether SAs count what they carry and can have limits of that.
+    utilisation : bool
+        Whether the work of the crypto units is counted.
     """
 
     lanes: int = 1
@@ -92,6 +94,7 @@ class Config:
     ghash_digit: int = 16
     checksum: bool = True
     lifetimes: bool = True
+    utilisation: bool = True
 
     def __post_init__(self):
         for field, names in (("encr", ENCR_NAMES), ("auth", AUTH_NAMES)):
@@ -118,9 +121,10 @@ class Config:
             ("ghash_digit", (1, 2, 4, 8, 16, 32)),
             ("checksum", (False, True)),
             ("lifetimes", (False, True)),
+            ("utilisation", (False, True)),
         ):
             value = getattr(self, field)
-            if value not in allowed or isinstance(value, bool) != (field in ("checksum", "lifetimes")):
+            if value not in allowed or isinstance(value, bool) != isinstance(allowed[0], bool):
                 raise ValueError(f"{field} must be one of {', '.join(map(str, allowed))}, not {value!r}")
         if self.units == "shared":
             for field, built in (("encr", _SHARED_ENCR), ("auth", _SHARED_AUTH)):
@@ -222,7 +226,9 @@ class Config:
 
 #: Named configurations.
 PRESETS = {
-    "tiny": Config(encr=("aes-gcm",), auth=(), sa_slots=16, max_frame=1518, checksum=False, lifetimes=False),
+    "tiny": Config(
+        encr=("aes-gcm",), auth=(), sa_slots=16, max_frame=1518, checksum=False, lifetimes=False, utilisation=False,
+    ),
     "basic": Config(),
     "gigabit": Config(lanes=2, ghash_digit=8, sa_slots=64),
     "10g": Config(lanes=16, units="shared", sa_slots=128),

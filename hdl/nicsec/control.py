@@ -5,6 +5,7 @@ from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from .activity import Activity
 from .axi_lite import AxiLite, AxiLiteSignature
 from .counters import Counters, PacketEvent
 from .csr import Csr
@@ -37,6 +38,8 @@ class Control(wiring.Component):
         See :class:`~nicsec.sa_table.SATable`; ``errors`` with lifetimes.
     event : In(stream of ``PacketEvent``)
         One per completion: ``length`` of the frame in bytes, ``status``, ``bypassed``.
+    activity : In(Activity)
+        With utilisation: what the crypto units do.
     claim : Out(1), granted : In(1)
         Key setup asks for the crypto units and may use them while ``granted``; ``claim`` falls when it is done.
     aes_key, aes_i : Out(stream), aes_o : In(stream)
@@ -48,6 +51,7 @@ class Control(wiring.Component):
     def __init__(self, config):
         self.config = config
         errors = {"errors": In(stream.Signature(slot_bits(config)))} if config.lifetimes else {}
+        activity = {"activity": In(Activity(config))} if config.utilisation else {}
         super().__init__(
             {
                 "s_axil": In(AxiLiteSignature(addr_width=16, data_width=32)),
@@ -66,6 +70,7 @@ class Control(wiring.Component):
                 "claim": Out(1),
                 "granted": In(1),
                 **errors,
+                **activity,
                 **crypto_members(config),
             }
         )
@@ -77,7 +82,7 @@ class Control(wiring.Component):
         m.submodules.csr = csr = Csr(config)
         m.submodules.setup = setup = SASetup(config)
         m.submodules.table = table = SATable(config)
-        m.submodules.counters = counters = Counters()
+        m.submodules.counters = counters = Counters(Activity(config) if config.utilisation else None)
 
         connect(m, flipped(self.s_axil), axi_lite.s_axil)
         connect(m, axi_lite.bus, csr.bus)
@@ -111,6 +116,8 @@ class Control(wiring.Component):
             self.enable.eq(csr.enable),
             self.irq.eq(csr.irq),
         ]
+        if config.utilisation:
+            m.d.comb += counters.activity.eq(self.activity)
         told = C(0, 1)
         if config.lifetimes:
             m.submodules.events = events = Events()

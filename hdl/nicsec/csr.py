@@ -13,7 +13,6 @@ from . import __version__
 from .algorithm import Feature, SAResult
 from .axi_lite import RegisterBus
 from .config import AUTH_NAMES, ENCR_NAMES
-from .counters import STATUS_BASE
 from .sa_layout import EventLayout, TableResult, UsageLayout
 from .sa_setup import SetupCommand, WindowWrite
 
@@ -52,8 +51,8 @@ class Reg(enum.IntEnum):
 #: Pages of 256 bytes.
 _PAGE_REGISTERS = 0
 _PAGES_WINDOW = (2, 3)
-_PAGE_COUNTERS = 4
-_PAGE_STATUS = 5
+#: The first of two, counters and statuses, half of which is their memory.
+_PAGES_COUNTERS = 4
 
 
 def features(config):
@@ -66,6 +65,8 @@ def features(config):
         found |= Feature.CSUM_IP | Feature.CSUM_L4
     if config.lifetimes:
         found |= Feature.LIFETIME
+    if config.utilisation:
+        found |= Feature.UTILISATION
     return found
 
 
@@ -152,11 +153,9 @@ class Csr(wiring.Component):
         in_counters = Signal()
         m.d.comb += [
             busy.eq(issued | ~self.ready),
-            in_counters.eq(
-                ((page == _PAGE_COUNTERS) & (offset[4:] == 0)) | ((page == _PAGE_STATUS) & (offset[5:] == 0))
-            ),
+            in_counters.eq((page[1:] == _PAGES_COUNTERS >> 1) & ~offset[5]),
             self.counter_read.eq(bus.read & in_counters),
-            self.counter_addr.eq(Mux(page == _PAGE_STATUS, STATUS_BASE | offset[:5], offset[:4])),
+            self.counter_addr.eq(Cat(offset[:5], page[0])),
             self.cmd.valid.eq(waiting),
             self.cmd.p.handle.eq(handle),
             self.result.ready.eq(1),

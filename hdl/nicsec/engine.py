@@ -97,6 +97,8 @@ class Engine(wiring.Component):
         connect(m, control.row_rsp, lanes.row_rsp)
         m.d.comb += [lanes.setup.claim.eq(control.claim), control.granted.eq(lanes.setup.granted)]
         join(m, crypto_members(config), control, lanes.setup)
+        if config.utilisation:
+            m.d.comb += control.activity.eq(lanes.activity)
 
         # Tickets wait for their packets.
         depth = 2 * packets_in_lanes(config) + 2

@@ -7,6 +7,7 @@ from amaranth import *
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from .activity import Activity, population, units_of
 from .beat_store import Deal, Gather
 from .crypto.aes_pipe import AesPipe
 from .crypto.ghash_pipe import GhashPipe
@@ -62,6 +63,8 @@ class Lanes(wiring.Component):
         Rows of the SA table.
     setup : In(CryptoUser)
         Key set-up, which borrows the cores of lane 0.
+    activity : Out(Activity)
+        With utilisation.
     """
 
     def __init__(self, config):
@@ -76,6 +79,7 @@ class Lanes(wiring.Component):
             "row_req": Out(stream.Signature(RowRequest(config))),
             "row_rsp": In(stream.Signature(SA_ROW_WIDTH)),
             "setup": In(CryptoUser(config)),
+            **({"activity": Out(Activity(config))} if config.utilisation else {}),
         })
 
     def elaborate(self, platform):
@@ -84,6 +88,8 @@ class Lanes(wiring.Component):
         for n, lane in enumerate(self._lanes):
             m.submodules[f"lane{n}"] = lane
             self._units(m, n, lane)
+        if config.utilisation:
+            self._activity(m)
         if config.units == "shared":
             self._pipelines(m)
         if len(self._lanes) == 1:
@@ -114,6 +120,14 @@ class Lanes(wiring.Component):
         join(m, {name: member for name, member in own.items() if name not in shared}, lane, units)
         m.d.comb += units.wipe.eq(_released(m, f"units{number}", claim))
 
+    def _activity(self, m):
+        """How many of all lanes' units are at work."""
+        for kind in units_of(self._config):
+            bits = [m.submodules[f"units{n}"].working for n in range(len(self._lanes))]
+            if kind in bits[0].shape().members:
+                total = population(m, f"working_{kind}", Cat(each[kind] for each in bits))
+                m.d.comb += self.activity[kind].eq(total)
+
     def _pipelines(self, m):
         """One AES and one GHASH for all lanes; key set-up and each CBC-MAC are further clients of the AES."""
         config, setup = self._config, flipped(self.setup)
@@ -128,6 +142,8 @@ class Lanes(wiring.Component):
                 connect(m, getattr(user, f"{name}_i"), aes.i[n])
                 connect(m, aes.o[n], getattr(user, f"{name}_o"))
                 m.d.comb += aes.wipe[n].eq(wipe)
+            if config.utilisation:
+                m.d.comb += self.activity.aes.eq(aes.issued)
         if config.has_ghash:
             m.submodules.ghash = ghash = GhashPipe(config.lanes)
             for lane, client, wipe in zip(self._lanes, ghash.client, wipes, strict=True):
@@ -135,6 +151,8 @@ class Lanes(wiring.Component):
                 connect(m, lane.ghash_i, client.i)
                 connect(m, client.o, lane.ghash_o)
                 m.d.comb += client.wipe.eq(wipe)
+            if config.utilisation:
+                m.d.sync += self.activity.ghash.eq(ghash.issued)
 
     def _one(self, m):
         lane, = self._lanes

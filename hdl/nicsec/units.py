@@ -2,9 +2,10 @@
 """The crypto cores that one lane has for itself. Only wiring."""
 
 from amaranth import *
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, connect, flipped
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
 
+from .activity import units_of
 from .crypto.aes import Aes
 from .crypto.chacha20 import ChaCha20
 from .crypto.des import Des
@@ -28,6 +29,8 @@ class Units(wiring.Component):
     -------
     wipe : In(1)
         Strobe: every key, subkey and chaining state is forgotten.
+    working : Out(StructLayout)
+        With utilisation: for each kind of unit that is here, whether it does a unit of work (:class:`Activity`).
     aes_key, aes_i, aes_o, <hash>_i, <hash>_o, ghash_h, ghash_i, ghash_o, des_*, chacha_*, poly_* : streams
         Seams of docs/design.md section 8.
     """
@@ -35,7 +38,10 @@ class Units(wiring.Component):
     def __init__(self, config):
         self._config = config
         members = private(config, {**crypto_members(config), **lane_crypto_members(config)})
-        super().__init__({"wipe": In(1)} | {name: member.flip() for name, member in members.items()})
+        # A seam's name begins with its unit's; hash cores have several.
+        self._kinds = [kind for kind in units_of(config) if kind == "hash" or f"{kind[:6]}_i" in members]
+        working = {"working": Out(data.StructLayout(dict.fromkeys(self._kinds, 1)))} if config.utilisation else {}
+        super().__init__({"wipe": In(1), **working} | {name: member.flip() for name, member in members.items()})
 
     def elaborate(self, platform):
         m = Module()
@@ -48,6 +54,7 @@ class Units(wiring.Component):
             connect(m, core.o, flipped(getattr(self, f"{name}_o")))
             if key is not None:
                 connect(m, flipped(getattr(self, key)), getattr(core, port))
+            return core
 
         def wiped(core):
             m.d.comb += core.wipe.eq(self.wipe)
@@ -65,6 +72,10 @@ class Units(wiring.Component):
         if config.has_chacha:
             attach("chacha", wiped(ChaCha20()), key="chacha_key", port="key")
             attach("poly", Poly1305(), key="poly_r", port="r")
-        for name in hashes(config):
-            attach(name, wiped(_HASH_CORES[name]()))
+        # A packet is with one hash core at a time.
+        stepped = [attach(name, wiped(_HASH_CORES[name]())).working for name in hashes(config)]
+        if config.utilisation:
+            for kind in self._kinds:
+                core = m.submodules[kind[:6]].working if kind != "hash" else Cat(stepped).any()
+                m.d.comb += self.working[kind].eq(core)
         return m

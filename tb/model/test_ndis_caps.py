@@ -13,7 +13,7 @@ V2_FIELDS = ("Encapsulation", "IPv6Supported", "IPv4Options", "IPv6NonIPsecExten
              "ExtendedSequenceNumbers", "UdpEsp", "AuthenticationAlgorithms", "EncryptionAlgorithms",
              "SaOffloadCapacity")
 #: CAP_ENCR, CAP_AUTH and CAP_FEATURES of a build with everything.
-ALL = (0x1FF, 0x1FE, 0x3FFF)
+ALL = (0x1FF, 0x1FE, 0x7FFF)
 
 
 def claimed(encr, auth, features, slots=64):
@@ -54,8 +54,8 @@ BITS = {
     ("features", 6): {"v2 IPv6NonIPsecExtensionHeaders": 1},
     ("features", 7): {"v1 Flags": 0xF0, "v2 UdpEsp": 0xF},
     ("features", 8): {"v2 ExtendedSequenceNumbers": 1},
-    # IVs, checksums and lifetimes are told elsewhere or not at all.
-    **{("features", n): {} for n in range(9, 14)},
+    # IVs, checksums, lifetimes and utilisation are told elsewhere or not at all.
+    **{("features", n): {} for n in range(9, 15)},
 }
 
 

@@ -255,7 +255,7 @@ def test_whole_space():
     """Every word of the 64 KiB: what is not a readable register or counter is zero, whatever was written."""
     dut = Csr(PRESETS["basic"])
     words = {}
-    counters = {0x400 + 4 * n: n for n in range(16)} | {0x500 + 4 * n: 32 + n for n in range(32)}
+    counters = {0x400 + 4 * n: n for n in range(32)} | {0x500 + 4 * n: 32 + n for n in range(32)}
 
     async def counter(ctx):
         while True:

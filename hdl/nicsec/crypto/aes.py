@@ -38,6 +38,8 @@ class Aes(wiring.Component):
         A pulse overwrites the round keys with zeros, as soon as no block is inside.
     busy : Out(1)
         A key is being set up or wiped, or a block or result is inside.
+    working : Out(1)
+        A round was begun in the cycle before: 10, 12 or 14 times a block.
     """
 
     key: In(stream.Signature(AesKey()))
@@ -45,6 +47,7 @@ class Aes(wiring.Component):
     o: Out(stream.Signature(128))
     wipe: In(1)
     busy: Out(1)
+    working: Out(1)
 
     def __init__(self, *, sbox="bram"):
         if sbox not in ("bram", "logic"):
@@ -75,6 +78,7 @@ class Aes(wiring.Component):
             schedule.wipe.eq(self.wipe),
             self.busy.eq(schedule.busy | near | far | self.o.valid),
         ]
+        m.d.sync += self.working.eq(run & near)
         with m.If(run):
             m.d.sync += [
                 near.eq(far),

@@ -44,6 +44,8 @@ class ChaCha20(wiring.Component):
         A pulse clears the key and the states, 21 cycles long, as soon as no block is inside.
     busy : Out(1)
         A key is being loaded or wiped, or a block is inside.
+    working : Out(1)
+        A quarter round was begun in the cycle before: 80 times a block.
     """
 
     key: In(stream.Signature(128))
@@ -51,6 +53,7 @@ class ChaCha20(wiring.Component):
     o: Out(stream.Signature(128))
     wipe: In(1)
     busy: Out(1)
+    working: Out(1)
 
     def __init__(self):
         super().__init__()
@@ -159,6 +162,7 @@ class ChaCha20(wiring.Component):
                     m.d.sync += half_round[n].eq(half_round[n] + 1)
                 with m.If(issue.final):
                     m.d.sync += active[n].eq(0)
+        m.d.sync += self.working.eq(issue.valid & ~wiping)
         with m.If(wiping):
             m.d.comb += [issue.valid.eq(clearing < 16), Cat(issue.lane, issue.bank).eq(clearing[:4])]
 

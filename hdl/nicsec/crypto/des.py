@@ -68,6 +68,8 @@ class Des(wiring.Component):
         A pulse clears the key as soon as no block is inside.
     busy : Out(1)
         A key is being loaded or wiped, or a block or result is inside.
+    working : Out(1)
+        A round is done: 16 or 48 times a block.
     """
 
     key: In(stream.Signature(DesKey))
@@ -75,6 +77,7 @@ class Des(wiring.Component):
     o: Out(stream.Signature(64))
     wipe: In(1)
     busy: Out(1)
+    working: Out(1)
 
     def elaborate(self, platform):
         m = Module()
@@ -165,6 +168,7 @@ class Des(wiring.Component):
         m.d.comb += [
             self.i.ready.eq(keyed & ~running & ~self.o.valid & ~self.key.valid & ~wanted),
             self.o.payload.eq(_select(block, _FP)),
+            self.working.eq(running),
             self.busy.eq(running | self.o.valid | wanted | ~fsm.ongoing("IDLE")),
         ]
         with m.If(self.i.valid & self.i.ready):

@@ -48,12 +48,15 @@ class Ghash(wiring.Component):
         Y after each ``last``.
     wipe : In(1)
         A pulse clears H, as soon as no message is inside.
+    working : Out(1)
+        A digit of a block is multiplied: 128 / digit times a block.
     """
 
     h: In(stream.Signature(128))
     i: In(stream.Signature(GhashBlock()))
     o: Out(stream.Signature(128))
     wipe: In(1)
+    working: Out(1)
 
     def __init__(self, *, digit=16):
         if digit not in (1, 2, 4, 8, 16, 32):
@@ -122,6 +125,7 @@ class Ghash(wiring.Component):
             m.d.sync += self.o.valid.eq(0)
 
         m.d.comb += [
+            self.working.eq(running),
             self.i.ready.eq(~full & keyed & ~(between & (self.h.valid | wiping))),
             self.h.ready.eq(~running & ~full & ~final & between),
         ]

@@ -59,6 +59,9 @@ class HashCore(wiring.Component):
     wipe : In(1)
         A pulse clears the chaining states and the variables of the rounds as soon as no request is inside. Requests
         wait for it, some 22 slots.
+    working : Out(1)
+        A slot of a request was handed out in one of the ``INTERVAL`` cycles before: N slots a request, and ``ROUNDS``
+        + N a block.
     """
 
     #: Bits in a word of the algorithm.
@@ -77,6 +80,7 @@ class HashCore(wiring.Component):
     i: In(stream.Signature(Word))
     o: Out(stream.Signature(Word))
     wipe: In(1)
+    working: Out(1)
 
     def __init__(self):
         super().__init__()
@@ -158,11 +162,16 @@ class HashCore(wiring.Component):
         with m.If(state_end):
             m.d.sync += [head.eq(0), heading.eq(0), loaded.eq(1), bank_in.eq(~bank_in)]
 
-        idle, begin = Signal(), Signal()
+        idle, begin, busy = Signal(), Signal(), Signal()
         first = Signal.like(count)
+        m.d.sync += self.working.eq(busy)
+        if self.INTERVAL == 2:
+            again = Signal()
+            m.d.sync += [again.eq(busy), self.working.eq(busy | again)]
         m.d.comb += [
             tick.eq(space & (~message | whole)),
             idle.eq(~(load | message | schedule | clear)),
+            busy.eq((load | message | schedule) & tick),
             begin.eq(tick & loaded & (idle | (load & ~fresh & last & end))),
             first.eq(Mux(message, self.ROUNDS - 17, Mux(load & (fresh | ~last), 15, words - 1))),
         ]

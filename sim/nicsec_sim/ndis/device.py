@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The engine's registers, as a driver handles them: start-up, SA commands, counters, events."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..model.sa import Bundle, Limits
@@ -12,6 +12,7 @@ from .registers import (
     COUNTER_NAMES,
     EVENTS_LOST,
     IDENTITY,
+    UNIT_COUNTERS,
     EventKind,
     Feature,
     Irq,
@@ -117,6 +118,15 @@ class Device:
         for status in Status:
             result[status.text] = await read(Reg.STATUS_COUNTERS + 4 * status)
         return result
+
+    async def units(self, kinds: Iterable[str]) -> dict[str, int]:
+        """``cycles``, and the unit-cycles of work of ``kinds``, all of one moment and modulo 2^32."""
+        names = ("cycles", *kinds, "cycles")
+        offsets = [Reg.COUNTERS + 8 * (len(COUNTER_NAMES) + UNIT_COUNTERS.index(name)) for name in names]
+        while True:
+            *found, after = [await self.link.read(offset) for offset in offsets]
+            if after == found[0]:
+                return dict(zip(names, found, strict=False))
 
     async def completions(self) -> int:
         """How many packets were completed, modulo 2^32."""

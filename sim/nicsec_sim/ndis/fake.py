@@ -110,12 +110,15 @@ class ModelLink:
         As in the build's configuration.
     lacking : collection of str
         Features that the build lacks (see ``model.engine.FEATURES``).
+    utilisation : bool
+        Whether the build says that it counts units' work; here no time passes, and the counters stay 0.
     event_depth : int
         Events held for the driver; later ones are lost.
     """
 
     def __init__(
-        self, *, encr=None, auth=None, max_frame=9600, sa_slots=256, config_hash=0, lacking=(), event_depth=16
+        self, *, encr=None, auth=None, max_frame=9600, sa_slots=256, config_hash=0, lacking=(), utilisation=True,
+        event_depth=16,
     ):
         self.engine = Engine(encr=encr, auth=auth, max_frame=max_frame, enabled=False, unsupported=lacking)
         self.cycle = 0
@@ -138,7 +141,8 @@ class ModelLink:
             Reg.CAP_MAX_FRAME: max_frame,
             Reg.CAP_ENCR: sum(1 << ENCR_IDS[name] for name in self.engine.encr),
             Reg.CAP_AUTH: sum(1 << AUTH_IDS[name] for name in self.engine.auth),
-            Reg.CAP_FEATURES: sum(Feature[name.upper()] for name in FEATURES if self.engine.supports(name)),
+            Reg.CAP_FEATURES: sum(Feature[name.upper()] for name in FEATURES if self.engine.supports(name))
+            | Feature.UTILISATION * utilisation,
             Reg.STATUS: 1,
         }
         self.counters = dict.fromkeys(COUNTER_NAMES, 0)
@@ -156,6 +160,7 @@ class ModelLink:
             sa_slots=config.sa_slots,
             config_hash=int(config.hash[:8], 16),
             lacking=lacking_features(config),
+            utilisation=config.utilisation,
         )
 
     @property

@@ -106,10 +106,15 @@ class Feature(enum.IntFlag):
     CSUM_IP = 1 << 11
     CSUM_L4 = 1 << 12
     LIFETIME = 1 << 13
+    UTILISATION = 1 << 14
 
 
 #: Counters of 64 bits behind ``Reg.COUNTERS``, in order.
 COUNTER_NAMES = ("packets_in", "bytes_in", "packets_out", "bytes_out", "bypassed", "protected")
+#: Those behind them, with ``UTILISATION``.
+UNIT_COUNTERS = ("cycles", "aes", "ghash", "hash", "mac", "des", "chacha20")
+#: Cycles from one move of those to the next.
+SWEEP_CYCLES = 256
 
 ENCR_IDS = {
     "null": 0,
