@@ -231,6 +231,6 @@ PRESETS = {
     ),
     "basic": Config(),
     "gigabit": Config(lanes=2, ghash_digit=8, sa_slots=64),
-    "10g": Config(lanes=16, units="shared", sa_slots=128),
+    "10g": Config(lanes=32, units="shared", sa_slots=128),
     "full": Config(encr=tuple(ENCR_NAMES), auth=tuple(AUTH_NAMES), max_frame=9600, sa_slots=64),
 }

@@ -56,7 +56,10 @@ class Engine(wiring.Component):
 
         m.submodules.control = control = Control(config)
         m.submodules.dispatch = dispatch = Dispatch(config)
-        m.submodules.lanes = lanes = Lanes(config)
+        shared = config.units == "shared"
+        if shared:
+            from .pool.pool import Pool, packets_in_pool
+        m.submodules.lanes = lanes = Pool(config) if shared else Lanes(config)
         m.submodules.collect = collect = Collect(config)
         connect(m, flipped(self.s_axil), control.s_axil)
         m.d.comb += self.irq.eq(control.irq)
@@ -101,7 +104,7 @@ class Engine(wiring.Component):
             m.d.comb += control.activity.eq(lanes.activity)
 
         # Tickets wait for their packets.
-        depth = 2 * packets_in_lanes(config) + 2
+        depth = packets_in_pool(config) + 4 if shared else 2 * packets_in_lanes(config) + 2
         m.submodules.tickets = tickets = fifo.SyncFIFOBuffered(width=Ticket(config).size, depth=depth)
         m.d.comb += [
             tickets.w_data.eq(dispatch.ticket.payload),

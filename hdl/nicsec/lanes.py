@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All lanes: who takes which packet, and how frames reach them and leave in order. Only wiring."""
+"""All lanes with units of their own: who takes which packet, and how frames reach them and leave in order. Only
+wiring."""
 
 from math import gcd
 
@@ -9,8 +10,6 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .activity import Activity, population, units_of
 from .beat_store import Deal, Gather
-from .crypto.aes_pipe import AesPipe
-from .crypto.ghash_pipe import GhashPipe
 from .job import JobLayout
 from .lane import Lane
 from .lane_turns import CollectTurns, DrainTurns, LoadTurns
@@ -49,6 +48,7 @@ class Lanes(wiring.Component):
     Parameters
     ----------
     config : Config
+        With ``units`` "private".
 
     Members
     -------
@@ -90,8 +90,6 @@ class Lanes(wiring.Component):
             self._units(m, n, lane)
         if config.utilisation:
             self._activity(m)
-        if config.units == "shared":
-            self._pipelines(m)
         if len(self._lanes) == 1:
             self._one(m)
         else:
@@ -127,32 +125,6 @@ class Lanes(wiring.Component):
             if kind in bits[0].shape().members:
                 total = population(m, f"working_{kind}", Cat(each[kind] for each in bits))
                 m.d.comb += self.activity[kind].eq(total)
-
-    def _pipelines(self, m):
-        """One AES and one GHASH for all lanes; key set-up and each CBC-MAC are further clients of the AES."""
-        config, setup = self._config, flipped(self.setup)
-        wipes = [_released(m, f"lane{n}", lane.claim) for n, lane in enumerate(self._lanes)]
-        if config.has_aes:
-            users = [(setup, "aes", _released(m, "setup", setup.claim))]
-            for name in ("aes", "mac") if config.has_cbc_mac else ("aes",):
-                users += [(lane, name, wipe) for lane, wipe in zip(self._lanes, wipes, strict=True)]
-            m.submodules.aes = aes = AesPipe(len(users), sbox=config.aes_sbox)
-            for n, (user, name, wipe) in enumerate(users):
-                connect(m, getattr(user, f"{name}_key"), aes.key[n])
-                connect(m, getattr(user, f"{name}_i"), aes.i[n])
-                connect(m, aes.o[n], getattr(user, f"{name}_o"))
-                m.d.comb += aes.wipe[n].eq(wipe)
-            if config.utilisation:
-                m.d.comb += self.activity.aes.eq(aes.issued)
-        if config.has_ghash:
-            m.submodules.ghash = ghash = GhashPipe(config.lanes)
-            for lane, client, wipe in zip(self._lanes, ghash.client, wipes, strict=True):
-                connect(m, lane.ghash_h, client.h)
-                connect(m, lane.ghash_i, client.i)
-                connect(m, client.o, lane.ghash_o)
-                m.d.comb += client.wipe.eq(wipe)
-            if config.utilisation:
-                m.d.sync += self.activity.ghash.eq(ghash.issued)
 
     def _one(self, m):
         lane, = self._lanes

@@ -40,7 +40,8 @@ class HashPool(wiring.Component):
         See :class:`~nicsec.pool.cipher_pipe.CipherPipe`.
     fetch, rsp_valid, rsp_data, patch, row_req, row_rsp, done : arrays with one for each unit
         See :class:`~nicsec.pool.hash_unit.HashUnit`.
-    busy : Out(hash_units)
+    working : Out(hash_units)
+        With utilisation: the unit's core does a unit of work.
     claim : In(1), granted : Out(1), <hash>_i, <hash>_o
         Key set-up.
     """
@@ -59,7 +60,7 @@ class HashPool(wiring.Component):
             "row_req": Out(stream.Signature(RowRequest(config))).array(units),
             "row_rsp": In(stream.Signature(SA_ROW_WIDTH)).array(units),
             "done": Out(stream.Signature(Done(config))).array(units),
-            "busy": Out(units),
+            **({"working": Out(units)} if config.utilisation else {}),
             "claim": In(1),
             "granted": Out(1),
             **{name: member.flip() for name, member in hash_members(config).items()},
@@ -158,9 +159,11 @@ class HashPool(wiring.Component):
             m.d.comb += [
                 idle[n].eq(unit.task.ready), unit.task.payload.eq(given),
                 unit.progress.eq(self.progress), unit.ciphered.eq(ciphered),
-                unit.rsp_valid.eq(self.rsp_valid[n]), unit.rsp_data.eq(self.rsp_data), self.busy[n].eq(unit.busy),
+                unit.rsp_valid.eq(self.rsp_valid[n]), unit.rsp_data.eq(self.rsp_data),
             ]
             m.d.comb += unit.task.valid.eq(giving & offer[n])
+            if config.utilisation:
+                m.d.comb += self.working[n].eq(cores.working.hash)
             connect(m, unit.fetch, flipped(self.fetch[n]))
             connect(m, unit.patch, flipped(self.patch[n]))
             connect(m, unit.row_req, flipped(self.row_req[n]))

@@ -5,6 +5,7 @@ from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from ..activity import Activity, population
 from ..crypto.aes_schedule import ScheduleJob
 from ..job import JobLayout, VerdictLayout
 from ..row_hub import RowHub
@@ -25,7 +26,12 @@ from .ring import FrameRing
 from .setup_port import SetupPort
 from .threads import Threads
 
-__all__ = ["Pool"]
+__all__ = ["Pool", "packets_in_pool"]
+
+
+def packets_in_pool(config):
+    """Packets that may be between their jobs and their verdicts."""
+    return config.packets + 4
 
 
 class Pool(wiring.Component):
@@ -38,7 +44,7 @@ class Pool(wiring.Component):
 
     Members
     -------
-    job, i, verdict, o, row_req, row_rsp, setup
+    job, i, verdict, o, row_req, row_rsp, setup, activity
         See :class:`~nicsec.lanes.Lanes`; ``setup`` borrows a thread and the cores of the first hash unit.
     """
 
@@ -52,6 +58,7 @@ class Pool(wiring.Component):
             "row_req": Out(stream.Signature(RowRequest(config))),
             "row_rsp": In(stream.Signature(SA_ROW_WIDTH)),
             "setup": In(CryptoUser(config)),
+            **({"activity": Out(Activity(config))} if config.utilisation else {}),
         })
 
     def elaborate(self, platform):
@@ -159,6 +166,12 @@ class Pool(wiring.Component):
                 patches.append(hashes.patch[n])
                 dones.append(hashes.done[n])
             join(m, hash_members(config), user, hashes)
+        if config.utilisation:
+            m.d.comb += self.activity.aes.eq(pipe.aes_issued)
+            if config.has_ghash:
+                m.d.comb += self.activity.ghash.eq(pipe.ghash_issued)
+            if hashers:
+                m.d.comb += self.activity.hash.eq(population(m, "hashing", hashes.working))
         merged("patches", Patch(config), patches, ring.patch)
         merged("dones", Done(config), dones, threads.done)
         return m
