@@ -146,7 +146,7 @@ class SASetup(wiring.Component):
         # Every word of a row, wherever it comes from, is shifted in at the low end.
         row = Signal(SA_ROW_WIDTH)
         word = Signal(32)
-        shift = Signal()
+        shift, from_window = Signal(), Signal()
         beat = Signal(3)
         emptying = Signal()
         updating = Signal()
@@ -154,10 +154,12 @@ class SASetup(wiring.Component):
             m.d.sync += row.eq(0)
         with m.Elif(double):
             m.d.sync += row.eq(_doubled(row))
-        with m.Elif(shift):
+        with m.Elif(shift | from_window):
             m.d.sync += row.eq(Cat(word, row))
+        # The memory answers late in the cycle, so what it says meets one choice and nothing else.
+        with m.If(from_window):
+            m.d.sync += row[:32].eq(read.data)
         m.d.comb += [
-            word.eq(read.data),
             # The high half of a counter or limit is shifted in ahead of its low half.
             read.addr.eq(Cat(address ^ Mux((step == _Step.IV) | (step == _Step.LIMITS), 3, 0), op)),
             self.write.p.data.eq(row),
@@ -192,7 +194,7 @@ class SASetup(wiring.Component):
         # Whoever has no place for limits must find none.
         with m.If(emptying):
             m.d.sync += limited.eq(0)
-        with m.Elif(shift & (step == _Step.LIMITS) & word.any()):
+        with m.Elif((step == _Step.LIMITS) & row[:32].any()):
             m.d.sync += limited.eq(1)
 
         uses_aes = config.has_ghash or config.has_mac_subkeys
@@ -285,7 +287,7 @@ class SASetup(wiring.Component):
                         m.next = "DONE"
 
             with m.State("FILL"):
-                m.d.comb += shift.eq(beat != 0)
+                m.d.comb += from_window.eq(beat != 0)
                 m.d.sync += beat.eq(beat + 1)
                 with m.If(beat == 4):
                     m.d.sync += beat.eq(0)
@@ -295,6 +297,10 @@ class SASetup(wiring.Component):
                             m.next = "MAC-KEY"
                 with m.Else():
                     m.d.sync += address.eq(address + 1)
+                if not config.lifetimes:
+                    with m.If(limited & (step == _Step.LEAD)):
+                        m.d.sync += [code.eq(SAResult.UNSUPPORTED), beat.eq(0)]
+                        m.next = "DONE"
             with m.State("WRITE"):
                 m.d.comb += self.write.valid.eq(1)
                 with m.If(self.write.ready):
@@ -306,10 +312,6 @@ class SASetup(wiring.Component):
                                 m.d.sync += [address.eq(0), number.eq(0), step.eq(_Step.LEAD)]
                                 with m.If(updating):
                                     m.next = "SEQ_HIGH"
-                                if not config.lifetimes:
-                                    with m.If(limited):
-                                        m.d.sync += code.eq(SAResult.UNSUPPORTED)
-                                        m.next = "DONE"
                         with m.Case(_Step.LEAD):
                             m.d.sync += step.eq(_Step.IV)
                             m.next = "FILL"

@@ -180,8 +180,11 @@ class SATable(wiring.Component):
         ok = Signal(reset_less=True)
         found_slot = Signal(bits, reset_less=True)
         found_valid = Signal()
-        reading = Signal()
-        busy, expired, fresh = Signal(), Signal(), Signal()
+        # A register, which much depends on: who looks up has the slots' port in the next cycle.
+        reading, may_read = Signal(), Signal()
+        # The cycle behind a look-up: one that comes again would meet the counting of its first time.
+        ended = Signal()
+        expired, fresh = Signal(), Signal()
         refused, again = Signal(reset_less=True), Signal(reset_less=True)
         m.d.comb += [
             self.found.valid.eq(found_valid),
@@ -190,6 +193,7 @@ class SATable(wiring.Component):
             self.found.p.exhausted.eq(ivs.exhausted),
             self.found.p.slot.eq(found_slot),
             self.found.p.iv.eq(ivs.taken),
+            may_read.eq(~found_valid & ~ended),
             ivs.start.eq(reading),
             ivs.slot.eq(handle.slot),
             ivs.take.eq(entry.generate & (ok & ~expired & ~fresh).replicate(OPS)),
@@ -199,16 +203,18 @@ class SATable(wiring.Component):
         with m.If(self.found.ready):
             m.d.sync += found_valid.eq(0)
 
+        m.d.sync += [reading.eq(0), ended.eq(0)]
         with m.FSM(name="lookup"):
             with m.State("IDLE"):
                 m.d.comb += self.lookup.ready.eq(self.ready)
-                m.d.sync += asked.eq(self.lookup.payload)
+                m.d.sync += [asked.eq(self.lookup.payload), reading.eq(self.lookup.valid & self.ready & may_read)]
                 with m.If(self.lookup.valid & self.ready):
                     m.next = "SLOT"
             with m.State("SLOT"):
-                with m.If(~found_valid & ~busy):
-                    m.d.comb += reading.eq(1)
+                with m.If(reading):
                     m.next = "ENTRY"
+                with m.Else():
+                    m.d.sync += reading.eq(may_read)
             with m.State("ENTRY"):
                 m.d.sync += entry.eq(slot_read.data)
                 m.next = "MATCH"
@@ -219,7 +225,7 @@ class SATable(wiring.Component):
                 m.d.sync += [refused.eq(ok & expired), again.eq(ok & fresh)]
                 m.next = "TAKE1"
             with m.State("TAKE1"):
-                m.d.sync += found_valid.eq(~again)
+                m.d.sync += [found_valid.eq(~again), ended.eq(1)]
                 m.next = "IDLE"
                 with m.If(again):
                     m.next = "SLOT"
@@ -241,7 +247,7 @@ class SATable(wiring.Component):
             row_write.en.eq(Cat(row_waits & ~row_blocked, (row_waits & ~in_part).replicate(3))),
             row_write.addr.eq(row_at),
             row_write.data.eq(incoming),
-            self.write.ready.eq(~wiping & ~iv_waits & ~limits_wait & ~(row_waits & row_blocked)),
+            self.write.ready.eq(~wiping & ~iv_waits & ~limits_wait & ~row_waits),
             ivs.set_valid.eq(iv_waits),
             Cat(ivs.set_op, ivs.set_slot).eq(row_at[row_bits:]),
             ivs.set_value.eq(incoming),
@@ -291,7 +297,6 @@ class SATable(wiring.Component):
                 usage.handle.eq(handle),
                 usage.length.eq(asked.length),
                 usage.known.eq(ok),
-                busy.eq(usage.busy),
                 expired.eq(usage.expired),
                 fresh.eq(usage.fresh),
                 usage.slot.eq(Mux(limits_wait, row_at[row_bits + 1 :], slot)),
