@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads a range of the ring line by line, no further than it is final."""
+
+from amaranth import *
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .layout import Progress, line_bits, place_bits
+
+__all__ = ["LineReader", "gated_word"]
+
+#: Words of a line.
+_WORDS = 4
+#: Lines that are at hand or on their way.
+_LINES = 2
+
+
+def gated_word(m, line, number, enable):
+    """Word ``number`` of ``line``, a cycle later; zero if not ``enable``.
+
+    Each word has a register that is cleared unless it is chosen, so that choosing is an OR, half of the multiplexer.
+    """
+    words = []
+    for n in range(_WORDS):
+        word = Signal(32, name=f"word_{n}", reset_less=True)
+        with m.If(enable & (number == n)):
+            m.d.sync += word.eq(line[128 - 32 * (n + 1) : 128 - 32 * n])
+        with m.Else():
+            m.d.sync += word.eq(0)
+        words.append(word)
+    return words[0] | words[1] | words[2] | words[3]
+
+
+class LineReader(wiring.Component):
+    """Words from ``first`` to ``end``, one a cycle while its two lines last.
+
+    Parameters
+    ----------
+    config : Config
+
+    Members
+    -------
+    start : In(1)
+        Strobe; ``first``, ``end`` (places) and ``follows`` go with it. Everything before has been taken.
+    first, end : In(place)
+        The range has a word at least.
+    follows : In(1)
+        The range may be read up to the line of the last progress; without it all of it may.
+    thread : In
+        From the cycle behind ``start`` on.
+    progress : In(Progress(config))
+        Of ``thread``, from the cycle behind ``start`` on. Places that do not fall, within the range.
+    fetch : Out(stream of line_bits(config)), rsp_valid : In(1), rsp_data : In(128)
+        Lines, in the order of requests.
+    valid : Out(1), last : Out(1)
+        There is a word; it is that ahead of ``end``.
+    take : In(1)
+        Strobe, with ``valid``.
+    word : Out(32)
+        What was taken in the cycle before, or zero.
+    place : Out, step : In(1)
+        When all has been taken ``place`` is ``end``, and then moves on by a word with each ``step``.
+    """
+
+    def __init__(self, config):
+        self._config = config
+        place, line = place_bits(config), line_bits(config)
+        progress = Progress(config)
+        super().__init__({
+            "start": In(1),
+            "first": In(place),
+            "end": In(place),
+            "follows": In(1),
+            "thread": In(progress.members["thread"]),
+            "progress": In(progress),
+            "fetch": Out(stream.Signature(line)),
+            "rsp_valid": In(1),
+            "rsp_data": In(128),
+            "valid": Out(1),
+            "last": Out(1),
+            "take": In(1),
+            "word": Out(32),
+            "place": Out(place),
+            "step": In(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        # Lines of one frame differ in their low bits.
+        bits = min((-(-self._config.frame_words // _WORDS)).bit_length(), line_bits(self._config))
+
+        # What may be fetched: up to `end`, or while the cipher is at work up to the line where it is. None of the lines
+        # is beyond that, so the first which may not is known by being equal.
+        line = Signal(line_bits(self._config), reset_less=True)
+        end_line = Signal(bits, reset_less=True)
+        end_word = Signal(2, reset_less=True)
+        limit = Signal(bits, reset_less=True)
+        whole, known = Signal(), Signal()
+        with m.If(self.progress.valid & (self.progress.thread == self.thread)):
+            m.d.sync += [limit.eq(self.progress.place[2:]), known.eq(1)]
+            with m.If(self.progress.last):
+                m.d.sync += whole.eq(1)
+
+        # `line` is in the end that of `end`, whether that has words of the range or not.
+        at_end, tail, fetched = Signal(), Signal(), Signal(init=1)
+        asked = Signal()
+        lines = Signal(2)  # at hand or on their way
+        m.d.comb += [
+            at_end.eq(line[:bits] == end_line),
+            asked.eq(self.fetch.valid & self.fetch.ready),
+            self.fetch.payload.eq(line),
+        ]
+        with m.If(asked):
+            m.d.sync += self.fetch.valid.eq(0)
+            with m.If(at_end):
+                m.d.sync += tail.eq(0)
+        with m.Elif(~fetched):
+            with m.If(at_end & ~tail):
+                m.d.sync += fetched.eq(1)
+            with m.Elif((lines != _LINES) & (whole | (known & (line[:bits] != limit)))):
+                m.d.sync += self.fetch.valid.eq(1)
+
+        # A line waits in `coming` until that in `held` is used up.
+        coming, held = Signal(128, reset_less=True), Signal(128, reset_less=True)
+        coming_valid, held_valid = Signal(), Signal()
+        number = Signal(2, reset_less=True)
+        used, move = Signal(), Signal()
+        m.d.comb += [
+            used.eq(self.take & ((number == _WORDS - 1) | self.last)),
+            move.eq(coming_valid & (~held_valid | used)),
+            self.valid.eq(held_valid),
+            self.last.eq(fetched & (lines == 1) & ((number + 1)[:2] == end_word)),
+        ]
+        m.d.sync += [
+            lines.eq(lines + asked - used),
+            coming_valid.eq(self.rsp_valid | (coming_valid & ~move)),
+            held_valid.eq(move | (held_valid & ~used)),
+        ]
+        with m.If(self.rsp_valid):
+            m.d.sync += coming.eq(self.rsp_data)
+        with m.If(move):
+            m.d.sync += held.eq(coming)
+        with m.If(self.take):
+            m.d.sync += number.eq(number + 1)
+        m.d.comb += self.word.eq(gated_word(m, held, number, self.take))
+
+        # Behind the range.
+        place_word = Signal(2, reset_less=True)
+        m.d.comb += self.place.eq(Cat(place_word, line))
+        with m.If(self.step):
+            m.d.sync += place_word.eq(place_word + 1)
+        with m.If((asked & ~at_end) | (self.step & (place_word == _WORDS - 1))):
+            m.d.sync += line.eq(line + 1)
+
+        with m.If(self.start):
+            m.d.sync += [
+                line.eq(self.first[2:]), number.eq(self.first), end_line.eq(self.end[2:]), end_word.eq(self.end),
+                place_word.eq(self.end), tail.eq(self.end[:2].any()), fetched.eq(0),
+                whole.eq(~self.follows), known.eq(0),
+            ]
+        return m
