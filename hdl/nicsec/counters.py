@@ -38,8 +38,8 @@ class Counters(wiring.Component):
     4 packets out that had no handle, 5 packets out that had one; with ``activity`` also of 6 cycles and from 7 on the
     work of each of ``UNIT_KINDS``. Word ``STATUS_BASE + n`` counts status n modulo 2**32; status 0 is packets out.
 
-    An event is taken every 5 cycles, every 3 when its status is an error; the stream waits meanwhile, so nothing is
-    lost. A read is answered between two events, at most 48 cycles after it was asked. Reading a low half keeps the high
+    An event is taken every 5 cycles, every 4 when its status is an error; the stream waits meanwhile, so nothing is
+    lost. A read is answered between two events, at most 49 cycles after it was asked. Reading a low half keeps the high
     half of that moment for the next read of any high half.
 
     An event adds to low halves alone, which are kept with a bit more. When that is set, and every ``SWEEP_CYCLES``
@@ -93,15 +93,18 @@ class Counters(wiring.Component):
         asked = Signal()
         high = Signal(32, reset_less=True)
 
-        # Three stages: address, memory, sum. In a sweep a high half adds the carry of the low half ahead of it, which
-        # thereby loses it. No word recurs within three cycles, so there is nothing to forward.
+        # Four stages: address, memory, old value, sum. In a sweep a high half adds the carry of the low half ahead of it,
+        # which thereby loses it. No word recurs within four cycles, so there is nothing to forward.
         word = Signal(range(_WORDS))
         counting, sweeping = Signal(), Signal()
         wiping = Signal(init=1)
-        fetched, swept = Signal(), Signal()
-        fetched_word = Signal(range(_WORDS))
+        fetched, swept, lengths, failing = Signal(), Signal(), Signal(reset_less=True), Signal()
+        loaded, written_word = Signal(), Signal(range(_WORDS))
+        fetched_word, loaded_word = (Signal(range(_WORDS), name=name) for name in ("fetched_word", "loaded_word"))
         addend = Signal(16, reset_less=True)
-        carries, keeps = Signal(reset_less=True), Signal(reset_less=True)
+        old = Signal(33, reset_less=True)
+        is_high, carries = Signal(reset_less=True), Signal(reset_less=True)
+        is_kept, keeps = Signal(reset_less=True), Signal(reset_less=True)
         total = Signal(33, reset_less=True)
         total_keeps = Signal(reset_less=True)
         # Some low half has a carry, or units are to be added.
@@ -121,24 +124,31 @@ class Counters(wiring.Component):
             fetched.eq(counting | sweeping),
             swept.eq(sweeping),
             fetched_word.eq(word),
-            carries.eq(sweeping & place[0]),
+            is_high.eq(sweeping & place[0]),
             # A status wraps, and a sweep carries.
-            keeps.eq(counting & ~word[5]),
-            addend.eq(Mux(sweeping, reduce(or_, gathered), Mux(step[0], event.length, 1))),
-            total.eq(port.data + addend + (total[32] & carries)),
+            is_kept.eq(counting & ~word[5]),
+            lengths.eq(step[0]),
+            loaded.eq(fetched),
+            loaded_word.eq(fetched_word),
+            old.eq(port.data),
+            addend.eq(Mux(swept, reduce(or_, gathered), Mux(lengths, event.length, 1))),
+            carries.eq(is_high),
+            keeps.eq(is_kept),
+            total.eq(old + addend + (total[32] & carries)),
             total_keeps.eq(keeps),
-            write_port.en.eq(fetched | wiping),
-            write_port.addr.eq(fetched_word),
+            write_port.en.eq(loaded | wiping),
+            write_port.addr.eq(Mux(wiping, written_word, loaded_word)),
             self.dropped.eq(0),
             self.done.eq(0),
         ]
         with m.If(self.read):
             m.d.sync += asked.eq(1)
-        m.d.comb += ends.eq(Mux(failed, step[1], step[2]))
+        # Of an error the fourth step is a pause, for the sake of the word of the first.
+        m.d.comb += [failing.eq(failed & step[1]), ends.eq(Mux(failed, step[:2].all(), step[2]))]
         with m.FSM(init="WIPE"):
             with m.State("WIPE"):
-                m.d.sync += [fetched_word.eq(fetched_word + 1), total.eq(0)]
-                with m.If(fetched_word == _WORDS - 1):
+                m.d.sync += [written_word.eq(written_word + 1), total.eq(0)]
+                with m.If(written_word.all()):
                     m.d.sync += wiping.eq(0)
                     m.next = "IDLE"
             with m.State("IDLE"):
@@ -150,12 +160,14 @@ class Counters(wiring.Component):
                 with m.Elif(self.event.valid):
                     m.next = "COUNT"
             with m.State("COUNT"):
-                m.d.comb += [counting.eq(1), word.eq(Cat(C(0, 1), step)), self.event.ready.eq(ends & free)]
+                m.d.comb += [
+                    counting.eq(~(failing & step[0])), word.eq(Cat(C(0, 1), step)), self.event.ready.eq(ends & free),
+                ]
                 with m.If(step[2] & ~event.bypassed):
                     m.d.comb += word.eq(_PROTECTED)
-                with m.If(step[1] & failed):
+                with m.If(failing):
                     m.d.comb += word.eq(STATUS_BASE | event.status[:5])
-                    m.d.sync += self.dropped.eq(1)
+                    m.d.sync += self.dropped.eq(~step[0])
                 m.d.sync += step.eq(step + 1)
                 with m.If(ends):
                     m.d.sync += step.eq(0)
@@ -170,7 +182,9 @@ class Counters(wiring.Component):
                     m.d.sync += place.eq(0)
                     m.next = "IDLE"
             with m.State("SETTLE"):
-                # The last sum is being written.
+                # The last sum is being made, and then written.
+                m.next = "SETTLED"
+            with m.State("SETTLED"):
                 m.next = "READ"
             with m.State("READ"):
                 m.d.comb += word.eq(Mux(self.addr == STATUS_BASE, _PACKETS_OUT, self.addr))
@@ -204,7 +218,7 @@ class Counters(wiring.Component):
             # A sweep waits for an event, a read and the sweep before it, which are some sixty cycles.
             since = Signal(range(2 * SWEEP_CYCLES * ((1 << len(value)) - 1)), name=f"{name}_since")
             taken = Signal(name=f"{name}_taken")
-            m.d.comb += taken.eq(sweeping & (place == 2 * numbers[name]))
+            m.d.sync += taken.eq(sweeping & (place == 2 * numbers[name]))
             m.d.sync += since.eq(Mux(taken, 0, since) + value)
             gathered.append(Mux(taken, since, 0))
         return gathered, 2 * max(numbers[name] for name in counted) + 1

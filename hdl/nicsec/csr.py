@@ -150,11 +150,18 @@ class Csr(wiring.Component):
         busy = Signal()
         irq_status = Signal(3)
         irq_mask = Signal(3)
-        in_counters = Signal()
+        # An access is worked on in the cycle behind its strobe, when registers say what it is for.
+        read, write = Signal(), Signal()
+        in_counters, in_registers, in_window = Signal(), Signal(), Signal()
+        m.d.sync += [
+            read.eq(bus.read), write.eq(bus.write),
+            in_counters.eq((page[1:] == _PAGES_COUNTERS >> 1) & ~offset[5]),
+            in_registers.eq(page == _PAGE_REGISTERS),
+            in_window.eq((page == _PAGES_WINDOW[0]) | (page == _PAGES_WINDOW[1])),
+        ]
         m.d.comb += [
             busy.eq(issued | ~self.ready),
-            in_counters.eq((page[1:] == _PAGES_COUNTERS >> 1) & ~offset[5]),
-            self.counter_read.eq(bus.read & in_counters),
+            self.counter_read.eq(read & in_counters),
             self.counter_addr.eq(Cat(offset[:5], page[0])),
             self.cmd.valid.eq(waiting),
             self.cmd.p.handle.eq(handle),
@@ -162,7 +169,7 @@ class Csr(wiring.Component):
         ]
 
         m.d.sync += [
-            bus.ack.eq(bus.write | (bus.read & ~in_counters) | self.counter_done),
+            bus.ack.eq(write | (read & ~in_counters) | self.counter_done),
             bus.error.eq(0),
             self.window.en.eq(0),
             self.window.addr.eq(bus.addr),
@@ -192,18 +199,16 @@ class Csr(wiring.Component):
                 (Reg.SA_BYTES_HIGH, usage.bytes[32:]),
                 (Reg.SA_ERRORS, usage.errors),
             ]
-            m.d.sync += self.event_taken.eq(
-                bus.write & (page == _PAGE_REGISTERS) & (offset == Reg.SA_EVENT_KIND // 4)
-            )
+            m.d.sync += self.event_taken.eq(write & in_registers & (offset == Reg.SA_EVENT_KIND // 4))
         terms = [Mux(in_counters, self.counter_value, 0)]
         for reg, value in readable:
             selected = Signal(name=f"select_{reg.name.lower()}")
-            m.d.comb += selected.eq((page == _PAGE_REGISTERS) & (offset == reg // 4))
+            m.d.sync += selected.eq((page == _PAGE_REGISTERS) & (offset == reg // 4))
             terms.append(Mux(selected, value, 0))
         m.d.sync += bus.r_data.eq(reduce(or_, terms))
 
-        with m.If(bus.write):
-            with m.If(page == _PAGE_REGISTERS):
+        with m.If(write):
+            with m.If(in_registers):
                 with m.Switch(offset):
                     with m.Case(Reg.CTRL // 4):
                         m.d.sync += self.enable.eq(bus.w_data[0])
@@ -217,7 +222,7 @@ class Csr(wiring.Component):
                     with m.Case(Reg.SA_HANDLE // 4):
                         m.d.sync += bus.error.eq(busy)
                         m.d.comb += write_handle.eq(~busy)
-            with m.If((page == _PAGES_WINDOW[0]) | (page == _PAGES_WINDOW[1])):
+            with m.If(in_window):
                 m.d.sync += [bus.error.eq(busy), self.window.en.eq(~busy)]
         with m.If(waiting & self.cmd.ready):
             m.d.sync += waiting.eq(0)

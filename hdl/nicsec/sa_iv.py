@@ -96,17 +96,18 @@ class IVCounters(wiring.Component):
             with m.If(counter[op]):
                 m.d.sync += self.taken[op].eq(newest.value)
 
+        # Whose turn the last stage is says what would be written, and later in the cycle comes whether it is.
         taking, accepted = Signal(OPS), Signal()
         m.d.comb += [
             taking.eq(self.take & successor[:OPS] & (~spent).replicate(OPS)),
             accepted.eq(successor[2] & fits),
-            self.set_ready.eq(~taking.any() & ~accepted),
-            write.en.eq(taking.any() | accepted | self.set_valid),
-            write.addr.eq(Mux(accepted, Cat(check.op, check.slot), Cat(self.set_op, self.set_slot))),
+            self.set_ready.eq(~successor.any()),
+            write.en.eq(taking.any() | accepted | (self.set_valid & self.set_ready)),
+            write.addr.eq(Mux(successor[2], Cat(check.op, check.slot), Cat(self.set_op, self.set_slot))),
             write.data.eq(Mux(self.set_ready, self.set_value, following)),
         ]
-        with m.If(taking.any()):
-            m.d.comb += write.addr.eq(Cat(taking[1], self.slot))
+        with m.If(successor[:OPS].any()):
+            m.d.comb += write.addr.eq(Cat(successor[1], self.slot))
         for op in range(OPS):
             with m.If(successor[op]):
                 m.d.sync += self.exhausted.eq((self.take[op] & spent) | (self.exhausted if op else 0))

@@ -82,7 +82,7 @@ class Midstate(wiring.Component):
 
         # What depends on the algorithm.
         index = Signal(range(16))
-        initial = Signal(32)
+        initial, constant = Signal(32), Signal(32, reset_less=True)
         last_state, last_key = Signal(), Signal()
         with m.Switch(self.auth):
             for auth in auths:
@@ -92,6 +92,8 @@ class Midstate(wiring.Component):
                         last_state.eq(index == len(_INITIAL[auth]) - 1),
                         last_key.eq(self.address == hash_block_words(auth) - 1),
                     ]
+
+        m.d.sync += constant.eq(initial)
 
         request = Signal(Word)
         sending, answering = Signal(), Signal()
@@ -117,7 +119,7 @@ class Midstate(wiring.Component):
                 with m.If(self.wipe):
                     m.d.sync += request.eq(0)
                 with m.If(self.start):
-                    m.d.sync += [index.eq(0), self.address.eq(0), keyed.eq(0), ended.eq(0)]
+                    m.d.sync += [self.address.eq(0), keyed.eq(0), ended.eq(0)]
                     m.next = "MAKE"
             with m.State("MAKE"):
                 with m.If(keyed):
@@ -127,7 +129,7 @@ class Midstate(wiring.Component):
                         self.address.eq(self.address + 1),
                     ]
                 with m.Else():
-                    m.d.sync += [request.word.eq(initial), request.last.eq(0), keyed.eq(last_state)]
+                    m.d.sync += [request.word.eq(constant), request.last.eq(0), keyed.eq(last_state)]
                     m.d.sync += index.eq(index + 1)
                 m.next = "SEND"
             with m.State("SEND"):
@@ -135,6 +137,7 @@ class Midstate(wiring.Component):
                 with m.If(accepted):
                     m.next = "MAKE"
                     with m.If(request.last):
+                        m.d.sync += index.eq(0)
                         m.next = "ANSWER"
             with m.State("ANSWER"):
                 m.d.comb += [
@@ -145,7 +148,7 @@ class Midstate(wiring.Component):
                 with m.If(answering & answered & answer.last):
                     m.d.sync += ended.eq(1)
                 with m.If(self.start):
-                    m.d.sync += [index.eq(0), self.address.eq(0), keyed.eq(0), ended.eq(0)]
+                    m.d.sync += [self.address.eq(0), keyed.eq(0), ended.eq(0)]
                     m.next = "MAKE"
                 with m.Elif(self.wipe):
                     m.next = "IDLE"

@@ -128,12 +128,11 @@ class Usage(wiring.Component):
         counting, counted, known = Signal(), Signal(), Signal()
         m.d.comb += [
             flag_read.addr.eq(slot),
-            self.expired.eq(flags.reached[2:].any()),
             self.fresh.eq(flags.fresh),
             counting.eq(self.known & ~self.expired & ~flags.fresh),
         ]
         with m.If(cycle[2]):
-            m.d.sync += flags.eq(flag_read.data)
+            m.d.sync += [flags.eq(flag_read.data), self.expired.eq(flag_read.data.reached[2:].any())]
         with m.If(cycle[3]):
             m.d.sync += [counted.eq(counting), known.eq(self.known)]
 
@@ -154,10 +153,11 @@ class Usage(wiring.Component):
         m.d.comb += [
             looking.eq(cycle[2] | cycle[3]),
             erring.eq((in_memory == _Item.ERROR) | (in_old == _Item.ERROR) | (in_new == _Item.ERROR)),
-            writing.eq(((in_new == _Item.LOOK_UP) & counted) | (in_new == _Item.ERROR)),
             self.errors.ready.eq(~looking & ~querying & ~erring),
             count_read.addr.eq(address),
         ]
+        # Of what is in the last stage by then.
+        m.d.sync += writing.eq(((in_old == _Item.LOOK_UP) & counted) | (in_old == _Item.ERROR))
         with m.If(looking):
             m.d.comb += item.eq(_Item.LOOK_UP)
             m.d.comb += [address.word.eq(Mux(cycle[3], _BYTES, _PACKETS)), address.slot.eq(slot)]

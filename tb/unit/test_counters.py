@@ -131,7 +131,7 @@ def test_rate():
 
     async def bench(ctx):
         await ctx.tick().until(dut.event.ready)
-        for status, cycles in ((0, 5), (9, 3)):
+        for status, cycles in ((0, 5), (9, 4)):
             ctx.set(dut.event.payload, {"length": 64, "status": status, "bypassed": 0})
             ctx.set(dut.event.valid, 1)
             await ctx.tick().until(dut.event.ready)
