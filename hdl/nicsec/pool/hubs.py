@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many clients of one port: their streams made one, and the answers' way back."""
+
+from itertools import pairwise
+
+from amaranth import *
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..choose import round_robin, selected
+from .layout import line_bits
+
+__all__ = ["FetchHub", "Merge"]
+
+#: Requests that may be on their way through the ring, a power of two; there are fewer.
+_WAY = 16
+
+
+class _Node(wiring.Component):
+    """Takes one of few streams in turn, into a register: in every cycle with ``full``, or in every second one.
+
+    Without ``full`` no ``ready`` depends on that of ``o``.
+    """
+
+    def __init__(self, shape, clients, *, full):
+        self._full = full
+        super().__init__({
+            "i": In(stream.Signature(shape)).array(clients),
+            "o": Out(stream.Signature(shape)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        asks, free = Signal(len(self.i)), Signal()
+        valid, payload = Signal(), Signal(self.o.payload.shape(), reset_less=True)
+        m.d.comb += [
+            asks.eq(Cat(i.valid for i in self.i)),
+            free.eq(~valid | (self.o.ready if self._full else 0)),
+            self.o.valid.eq(valid),
+            self.o.payload.eq(payload),
+        ]
+        chosen = round_robin(m, "turn", asks, free)
+        m.d.comb += [i.ready.eq(choice & free) for i, choice in zip(self.i, chosen, strict=True)]
+        with m.If(free):
+            m.d.sync += valid.eq(asks.any())
+            m.d.sync += Value.cast(payload).eq(selected(chosen, [i.payload for i in self.i]))
+        with m.Elif(self.o.ready):
+            m.d.sync += valid.eq(0)
+        return m
+
+
+class Merge(wiring.Component):
+    """Makes one stream of many, in turn; of more than four by groups, whose turn it is in turn.
+
+    A payload is accepted in the cycle in which it is offered when no other one is in its way, and comes out a cycle
+    later, or two behind a group. ``ready`` depends on what the clients of the same group offer. Of a group there is a
+    transfer in every second cycle at most.
+
+    Parameters
+    ----------
+    shape : ShapeLike
+    clients : int
+    full : bool
+        Whether ``o`` has a transfer in every cycle, or in every second. With four clients or fewer ``ready`` then
+        depends on that of ``o``.
+
+    Members
+    -------
+    i : array of In(stream of shape)
+    o : Out(stream of shape)
+    """
+
+    def __init__(self, shape, clients, *, full=False):
+        if clients < 1:
+            raise ValueError(f"clients must be at least 1, not {clients!r}")
+        self._full = full
+        super().__init__({
+            "i": In(stream.Signature(shape)).array(clients), "o": Out(stream.Signature(shape)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        shape, clients = self.o.payload.shape(), len(self.i)
+        heads = [wiring.flipped(i) for i in self.i]
+        if clients > 4:
+            count = next(n for n in range(2, clients) if n * (n + 1) >= clients)
+            bounds = [clients * n // count for n in range(count + 1)]
+            groups = []
+            for g, (begin, end) in enumerate(pairwise(bounds)):
+                m.submodules[f"group{g}"] = group = _Node(shape, end - begin, full=False)
+                for i, head in zip(group.i, heads[begin:end], strict=True):
+                    wiring.connect(m, head, i)
+                groups.append(group.o)
+            heads = groups
+        m.submodules.root = root = _Node(shape, len(heads), full=self._full)
+        for i, head in zip(root.i, heads, strict=True):
+            wiring.connect(m, head, i)
+        wiring.connect(m, root.o, wiring.flipped(self.o))
+        return m
+
+
+class FetchHub(wiring.Component):
+    """Has lines of the ring fetched for many clients, one a cycle in all and one in two cycles for each four or so.
+
+    A request goes on to ``fetch`` two cycles behind its transfer. An answer comes a cycle behind the ring's.
+
+    Parameters
+    ----------
+    config : Config
+    clients : int
+
+    Members
+    -------
+    req : array of In(stream of line_bits)
+    rsp_valid : Out(clients), rsp_data : Out(128)
+        The line that the client asked for, in the order of its requests.
+    fetch : Out(stream of line_bits), fetch_valid, fetch_data : In
+        The ring's port, which answers in order. No more than 16 requests may be on their way there.
+    """
+
+    def __init__(self, config, clients):
+        lines = line_bits(config)
+        super().__init__({
+            "req": In(stream.Signature(lines)).array(clients),
+            "rsp_valid": Out(clients),
+            "rsp_data": Out(128),
+            "fetch": Out(stream.Signature(lines)),
+            "fetch_valid": In(1),
+            "fetch_data": In(128),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        clients = len(self.req)
+        shape = data.StructLayout({"line": len(self.fetch.payload), "client": range(max(clients, 2))})
+        m.submodules.merge = merge = Merge(shape, clients, full=True)
+        for n, (req, i) in enumerate(zip(self.req, merge.i, strict=True)):
+            m.d.comb += [i.valid.eq(req.valid), i.p.line.eq(req.payload), i.p.client.eq(n), req.ready.eq(i.ready)]
+
+        m.submodules.way = way = memory.Memory(
+            shape=shape["client"].shape, depth=_WAY, init=[], attrs={"ram_style": "distributed"}
+        )
+        write, read = way.write_port(), way.read_port(domain="comb")
+        m.d.comb += [
+            self.fetch.valid.eq(merge.o.valid),
+            self.fetch.payload.eq(merge.o.p.line),
+            merge.o.ready.eq(self.fetch.ready),
+            write.en.eq(merge.o.valid & self.fetch.ready),
+            write.data.eq(merge.o.p.client),
+        ]
+        m.d.sync += [
+            write.addr.eq(write.addr + write.en),
+            read.addr.eq(read.addr + self.fetch_valid),
+            self.rsp_data.eq(self.fetch_data),
+            self.rsp_valid.eq(Cat(self.fetch_valid & (read.data == n) for n in range(clients))),
+        ]
+        return m
