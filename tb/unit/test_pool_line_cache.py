@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Words out of cached lines: as a memory would give them, whatever it takes to fetch them."""
+
+# amaranth: UnusedElaboratable=no
+
+import random
+from collections import deque
+
+import pytest
+from nicsec.config import Config
+from nicsec.pool.line_cache import LineCache
+from streams import run
+
+CONFIG = Config(lanes=2, units="shared", sa_slots=16, max_frame=2046)
+SHORT = Config(lanes=2, units="shared", sa_slots=16, max_frame=64)
+
+
+class Ring:
+    """Answers in order, after a while; keeps a list of the lines that were asked for."""
+
+    def __init__(self, dut, lines, rng, latency):
+        self._dut, self.lines, self._rng, self._latency = dut, lines, rng, latency
+        self.log, self.most = [], 0
+
+    async def answer(self, ctx):
+        way, cycle = deque(), 0
+        while True:
+            ready = self._rng.random() < 0.6
+            ctx.set(self._dut.fetch.ready, ready)
+            valid = bool(way) and way[0][0] <= cycle
+            ctx.set(self._dut.rsp_valid, valid)
+            ctx.set(self._dut.rsp_data, self.lines[way.popleft()[1]] if valid else self._rng.getrandbits(128))
+            _, _, asked, line = await ctx.tick().sample(self._dut.fetch.valid, self._dut.fetch.payload)
+            if asked and ready:
+                self.log.append(line)
+                way.append((cycle + self._rng.randrange(*self._latency), line))
+                self.most = max(self.most, len(way))
+            cycle += 1
+
+
+def addresses(rng, words, count):
+    """Runs of words and jumps, up and down and about."""
+    at = 0
+    while count:
+        if rng.random() < 0.2:
+            at = rng.choice([rng.randrange(words), max(at - rng.randrange(20), 0), rng.randrange(min(8, words))])
+        for _ in range(rng.choice([1, 1, 2, 5, 30])):
+            yield min(at, words - 1)
+            at += 1
+            count -= 1
+            if not count:
+                return
+
+
+@pytest.mark.parametrize("config", [CONFIG, SHORT])
+@pytest.mark.parametrize("ahead", [0, 3, 14])
+@pytest.mark.parametrize("slow", [False, True])
+def test_words(config, ahead, slow):
+    seed = 20261125
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    dut = LineCache(config, ahead=ahead)
+    lines = [rng.getrandbits(128) for _ in range(config.ring_lines)]
+    ring = Ring(dut, lines, rng, (5, 30) if slow else (8, 9))
+
+    async def user(ctx):
+        checked = 0
+        for frame in range(40):
+            base = rng.randrange(config.ring_lines)
+            words = rng.randrange(4, config.frame_words + 1)
+            last = (words - 1) // 4
+            limit = rng.randrange(last + 2)
+            limited = rng.random() < 0.5
+            ctx.set(dut.start, 1)
+            ctx.set(dut.active, rng.random() < 0.5)
+            ctx.set(dut.base, base)
+            ctx.set(dut.last, last)
+            ctx.set(dut.limited, limited)
+            ctx.set(dut.limit, limit)
+            ctx.set(dut.hint, rng.randrange(last + 1))
+            ctx.set(dut.hint_valid, rng.random() < 0.5)
+            await ctx.tick()
+            ctx.set(dut.start, 0)
+            ctx.set(dut.active, 1)
+            begin = len(ring.log)
+            way = [None, None]
+            for addr in addresses(rng, words, rng.choice([3, 200])):
+                ctx.set(dut.addr, addr)
+                taken = False
+                while not taken:
+                    en = not slow or rng.random() < 0.7
+                    ctx.set(dut.en, en)
+                    if limited and rng.random() < 0.1 and limit <= last:
+                        limit += 1
+                        ctx.set(dut.limit, limit)
+                    if not ctx.get(dut.stall) and way[0] is not None:
+                        word = lines[(base + way[0] // 4) % len(lines)] >> 96 - 32 * (way[0] % 4) & 0xFFFFFFFF
+                        assert ctx.get(dut.word) == word, (frame, way[0])
+                        if limited:
+                            assert way[0] // 4 < limit
+                        checked += 1
+                    taken = en and not ctx.get(dut.stall)
+                    if taken:
+                        way = [way[1], addr]
+                    await ctx.tick()
+            for line in ring.log[begin + 2 :]:
+                # The first may be from the frame before.
+                position = (line - base) % len(lines)
+                assert position <= last
+                assert not limited or position < limit
+            ctx.set(dut.active, rng.random() < 0.3)
+            if rng.random() < 0.5:
+                await ctx.tick().repeat(rng.randrange(1, 30))
+        print(checked, len(ring.log), ring.most)
+
+    run(dut, user, background=[ring.answer])
+
+
+async def _walk(ctx, dut, addrs, limit=400):
+    """Cycles until the words of ``addrs`` have come, without a gap where nothing stalls."""
+    cycles = 0
+    for addr in [*addrs, addrs[-1], addrs[-1]]:
+        ctx.set(dut.addr, addr)
+        while True:
+            go = not ctx.get(dut.stall)
+            await ctx.tick()
+            cycles += 1
+            assert cycles < limit
+            if go:
+                break
+    return cycles
+
+
+def begin(ctx, dut, last):
+    ctx.set(dut.start, 1)
+    ctx.set(dut.last, last)
+
+
+def test_read_ahead_hides_the_latency():
+    dut = LineCache(CONFIG, ahead=6)
+    rng = random.Random(1)
+    ring = Ring(dut, [rng.getrandbits(128) for _ in range(CONFIG.ring_lines)], rng, (9, 10))
+
+    async def user(ctx):
+        begin(ctx, dut, 99)
+        await ctx.tick()
+        ctx.set(dut.start, 0)
+        ctx.set(dut.active, 1)
+        cycles = await _walk(ctx, dut, range(400), 1000)
+        print(cycles)
+        assert cycles < 400 + 30
+        assert len(ring.log) == 100
+
+    run(dut, user, background=[ring.answer])
+
+
+def test_behind_last_is_no_stall():
+    dut = LineCache(CONFIG)
+
+    async def user(ctx):
+        begin(ctx, dut, 4)
+        ctx.set(dut.limited, 1)
+        await ctx.tick()
+        ctx.set(dut.start, 0)
+        ctx.set(dut.active, 1)
+        assert await _walk(ctx, dut, [20, 21, 300]) < 12
+
+    run(dut, user)
+
+
+def test_hint():
+    """The line and the one ahead of it are here when they are needed."""
+    dut = LineCache(CONFIG, ahead=2)
+    rng = random.Random(1)
+    lines = [rng.getrandbits(128) for _ in range(CONFIG.ring_lines)]
+    ring = Ring(dut, lines, rng, (9, 10))
+
+    async def user(ctx):
+        begin(ctx, dut, 90)
+        ctx.set(dut.hint, 89)
+        ctx.set(dut.hint_valid, 1)
+        await ctx.tick()
+        ctx.set(dut.start, 0)
+        ctx.set(dut.active, 1)
+        ctx.set(dut.addr, 3)
+        await ctx.tick().repeat(60)
+        assert sorted(ring.log) == [0, 1, 2, 88, 89]
+        assert await _walk(ctx, dut, [4, 5, 356, 352, 5, 3]) == 8
+
+    run(dut, user, background=[ring.answer])
