@@ -3,16 +3,23 @@
 
 An AES round needs 16 S-box look-ups, so a core with 16 S-boxes spends at least one cycle a round: 12.8 bit a cycle for
 AES-128, 9.1 for AES-256. A hash core with one round a cycle is bound to 6.4 bit (SHA-1) or 8 (SHA-256). A pipelined
-unit takes a block a cycle. The bus takes a beat a cycle.
+unit takes a block a cycle. The bus takes a beat a cycle. In the pool (docs/design.md section 9.2) a GCM packet takes
+two tokens more through AES than it has blocks for it, and a chain of CBC takes a block each time that it comes round.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nicsec import activity
+from nicsec.crypto.md5 import Md5
+from nicsec.crypto.sha1 import Sha1
+from nicsec.crypto.sha256 import Sha256
+from nicsec.crypto.sha512 import Sha512
+from nicsec.pool.cipher_pipe import CipherPipe
 from nicsec.share import hashes
 
-__all__ = ["ETHERNET_OVERHEAD", "LINE_RATES", "Bound", "Units", "bounds", "line_bits", "units_of"]
+__all__ = ["ETHERNET_OVERHEAD", "LINE_RATES", "Bound", "Units", "bounds", "line_bits", "unit_cycles", "units_of"]
 
 #: Bytes on the wire beside the frame as the engine sees it: preamble with start delimiter, FCS, gap.
 ETHERNET_OVERHEAD = 8 + 4 + 12
@@ -36,6 +43,9 @@ _BLOCKS = {
     "sha512": (1024, 80),
     "ghash": (128, 128),
 }
+_HASH_CORES = {"md5": Md5, "sha1": Sha1, "sha256": Sha256, "sha512": Sha512}
+#: Tokens of a GCM packet that bring GHASH its lengths and the ICV its place.
+_GCM_TOKENS = 2
 
 
 def line_bits(rate: float, frame: float) -> float:
@@ -56,12 +66,12 @@ def _kind(work: str) -> str:
 
 
 def units_of(config: Any) -> dict[str, Units]:
-    """Units by kind: one of each that the configuration needs in every lane, but for pipelines that all lanes share."""
-    kinds = set(hashes(config))
-    built = {"aes": "has_aes", "mac": "has_cbc_mac", "ghash": "has_ghash", "des": "has_des", "chacha20": "has_chacha"}
-    kinds |= {kind for kind, name in built.items() if getattr(config, name, False)}
-    shared = {"aes", "ghash"} if config.units == "shared" else set()
-    return {kind: Units(1, True) if kind in shared else Units(config.lanes) for kind in sorted(kinds)}
+    """Units by kind of work: as the engine counts them, but each kind of hash by itself."""
+    counts = activity.units_of(config)
+    hash_units = counts.pop("hash", 0)
+    counts |= dict.fromkeys(hashes(config), hash_units)
+    pipelined = {"aes", "ghash"} if config.units == "shared" else set()
+    return {kind: Units(count, kind in pipelined) for kind, count in sorted(counts.items())}
 
 
 @dataclass(frozen=True)
@@ -93,6 +103,12 @@ def bounds(config: Any, work: Iterable[Mapping[str, int]], lengths: Iterable[int
     lengths, works = list(lengths), list(work)
     units, packets = units_of(config), len(lengths)
     sums: dict[str, list[float]] = {}
+
+    def add(unit: str, blocks: float, bits: float, cycles: float) -> None:
+        total = sums.setdefault(unit, [0, 0, 0])
+        for at, value in enumerate((blocks, bits, cycles)):
+            total[at] += value
+
     for one in works:
         for name, blocks in one.items():
             if name not in _BLOCKS or _kind(name) not in units or not blocks:
@@ -101,12 +117,35 @@ def bounds(config: Any, work: Iterable[Mapping[str, int]], lengths: Iterable[int
             bits, cycles = _BLOCKS[name]
             if units[kind].pipelined:
                 cycles = 1
+                if kind == "aes" and "ghash" in one:
+                    add("aes", 0, 0, _GCM_TOKENS)
+                elif kind == "aes":
+                    add("threads", blocks, blocks * bits, blocks * CipherPipe(config).chain_latency)
             elif kind == "ghash":
                 cycles = 128 // config.ghash_digit
-            total = sums.setdefault(kind, [0, 0, 0])
-            for at, value in enumerate((blocks, blocks * bits, blocks * cycles)):
-                total[at] += value
+            add(kind, blocks, blocks * bits, blocks * cycles)
+    units |= {"threads": Units(config.lanes)}
     found = [Bound(kind, units[kind].count, units[kind].pipelined, *(value / packets for value in total))
              for kind, total in sums.items()]
     beats = sum(-(-8 * length // config.data_width) for length in lengths) / packets
     return [*found, Bound("bus", 1, True, beats, 8 * sum(lengths) / packets, beats)]
+
+
+def unit_cycles(config: Any, work: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """What the engine counts for packets of ``work``, by kind of unit; the iterative GHASH's digits and so on.
+
+    Exactly, if no packet is refused: HMAC sends two requests to its hash core.
+    """
+    counts = dict.fromkeys(activity.units_of(config), 0)
+    for one in work:
+        for name, blocks in one.items():
+            kind = _kind(name)
+            if name in _HASH_CORES:
+                core = _HASH_CORES[name]
+                state = core.STATE_WORDS * 32 // core.WIDTH
+                counts["hash"] += core.INTERVAL * (blocks * (core.ROUNDS + state) + 2 * state)
+            elif kind in counts:
+                shared = config.units == "shared"
+                counts[kind] += blocks * (1 if shared else 128 // config.ghash_digit if kind == "ghash" else
+                                          _BLOCKS[name][1])
+    return counts

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures an engine's throughput and latency in cycles, with every frame compared with the golden model's.
 
-The parent process makes frames and what must become of them, simulators (``bench.flood``) send them and note times,
-and the parent makes figures of the times. Nothing here depends on the host's speed.
+The parent process makes frames and what must become of them, simulators (``bench.flood``) send them, note times and
+read the engine's counters of its units' work, and the parent makes figures of both. Nothing here depends on the host's
+speed.
 """
 
 import concurrent.futures
@@ -13,16 +14,18 @@ import shutil
 import statistics
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nicsec.activity import units_of
+
 from .errors import RunError
-from .limits import ETHERNET_OVERHEAD, bounds, line_bits
+from .limits import ETHERNET_OVERHEAD, bounds, line_bits, unit_cycles
 from .model.sa import Bundle
 from .workload import IMIX, Group, Suite, make_point
 
-__all__ = ["FLOOD_VARIABLE", "Phases", "Point", "beats_of", "measure", "read_job"]
+__all__ = ["FLOOD_VARIABLE", "Job", "Phases", "Point", "beats_of", "in_flight", "measure", "read_job"]
 
 FLOOD_VARIABLE = "NICSEC_FLOOD"
 _POLL = 0.1
@@ -43,6 +46,15 @@ class Point:
         return f"{self.suite.name}, {self.mode}, {size}, {self.sas} SA{'s' * (self.sas > 1)}"
 
 
+def in_flight(config: Any, size: int | str) -> int:
+    """Packets of ``size`` that an engine has between their descriptors and their completions, at most."""
+    if config.units == "private":
+        return 2 * config.lanes
+    sizes = {size: 1} if size != "imix" else IMIX
+    lines = sum(-(-(int(each) + 2) // 16) * count for each, count in sizes.items()) / sum(sizes.values())
+    return min(config.packets, max(1, int(config.ring_lines / lines)))
+
+
 @dataclass(frozen=True)
 class Phases:
     """Packets of a point: one alone, ``fill`` until the engine is full, ``count`` measured ones, ``fill`` behind."""
@@ -51,18 +63,24 @@ class Phases:
     fill: int
 
     @classmethod
-    def of(cls, config: Any, packets: int) -> "Phases":
-        """At least ``packets`` measured ones, and four a lane; whole dozens of the IMIX, and as many for each lane."""
-        step = math.lcm(sum(IMIX.values()), config.lanes)
-        return cls(-(-max(packets, 4 * config.lanes) // step) * step, 4 + 3 * config.lanes)
+    def of(cls, config: Any, packets: int, size: int | str) -> "Phases":
+        """At least ``packets`` measured ones, and four times those in flight; whole dozens, and as many for each lane.
 
-    def at(self, size: int | str) -> "Phases":
-        """The phases of a point: a mix, whose edges depend on what stands there, is measured twice as long."""
-        return replace(self, count=2 * self.count) if size == "imix" else self
+        A mix, whose edges depend on what stands there, is measured twice as long.
+        """
+        flight = in_flight(config, size)
+        step = math.lcm(sum(IMIX.values()), config.lanes if config.units == "private" else 1)
+        count = -(-max(packets, 4 * flight) // step) * step
+        return cls(2 * count if size == "imix" else count, 4 + 3 * flight // 2)
 
     @property
     def total(self) -> int:
         return 1 + self.fill + self.count + self.fill
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """Numbers of the packets between whose completions is measured; the one alone is number 0."""
+        return self.fill, self.fill + self.count
 
 
 def beats_of(data: bytes, lanes: int) -> list[tuple[int, int, int]]:
@@ -74,20 +92,31 @@ def beats_of(data: bytes, lanes: int) -> list[tuple[int, int, int]]:
     return beats
 
 
-def read_job(directory: Path) -> Iterator[tuple[list[Bundle], list[tuple[str, list[tuple[bytes, int, bytes]]]]]]:
-    """The groups of a job: SAs, and points as a name with ``(frame, number of the SA, expected frame)``."""
+@dataclass(frozen=True)
+class Job:
+    """A point for a simulator: its packets as ``(frame, number of the SA, expected frame)``, the first of them alone,
+    and ``window`` as in `Phases`."""
+
+    name: str
+    window: tuple[int, int]
+    packets: list[tuple[bytes, int, bytes]]
+
+
+def read_job(directory: Path) -> Iterator[tuple[list[Bundle], list[str], list[Job]]]:
+    """Groups of points: their SAs, the kinds of units that the engine counts, and the points."""
     with (directory / "job.jsonl").open() as file:
         for line in file:
             values = json.loads(line)
-            points = [(name, [(bytes.fromhex(frame), sa, bytes.fromhex(wanted)) for frame, sa, wanted in loads])
-                      for name, loads in values["points"]]
-            yield [Bundle.from_json(bundle) for bundle in values["bundles"]], points
+            points = [Job(name, tuple(window), [(bytes.fromhex(frame), sa, bytes.fromhex(wanted))
+                                                for frame, sa, wanted in loads])
+                      for name, window, loads in values["points"]]
+            yield [Bundle.from_json(bundle) for bundle in values["bundles"]], values["kinds"], points
 
 
 def measure(
     config: Any,
     points: Iterable[Point],
-    phases: Phases,
+    packets: int,
     *,
     seed: int = 1,
     jobs: int = 1,
@@ -95,7 +124,7 @@ def measure(
     model: Any = None,
     speeds: list[dict[str, float]] | None = None,
 ) -> list[dict[str, Any]]:
-    """Figures of each point, in the order given; see `_figures` for what they are.
+    """Figures of each point, in the order given; see `_figures` for what they are. ``packets`` is as in `Phases.of`.
 
     ``jobs`` simulators run side by side; which point runs in which changes no figure. ``progress`` is called with the
     number of points done. ``model`` is a simulation model of the engine other than the usual one; ``speeds`` gets, for
@@ -127,32 +156,35 @@ def measure(
             files.append((part / "job.jsonl").open("w"))
         # Groups cost alike but for their suite, so neighbours go to different simulators.
         for n, (key, members) in enumerate(groups.items()):
-            _write_group(files[n % jobs], Group.make(config, key[0], key[1], key[2], seed), members, phases, sizes)
+            group = Group.make(config, key[0], key[1], key[2], seed)
+            _write_group(files[n % jobs], config, group, members, packets, sizes)
         for file in files:
             file.close()
         times = _simulate(model, directory, parts, seed, progress)
         if speeds is not None:
             speeds += [json.loads((part / "speed.json").read_text()) for part in parts]
-        return [_figures(config, point, phases.at(point.size), sizes[point.name], times[point.name])
+        return [_figures(config, point, Phases.of(config, packets, point.size), sizes[point.name], times[point.name])
                 for point in points]
     finally:
         if not os.environ.get("NICSEC_KEEP_JOBS"):
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def _write_group(file, group, members, phases, sizes):
+def _write_group(file, config, group, members, packets, sizes):
     """Write a group's line; ``sizes`` gets length and work of each frame, all that is needed of it later."""
-    values = {"bundles": [bundle.to_json() for bundle in group.bundles], "points": []}
+    kinds = list(units_of(config)) if config.utilisation else []
+    values = {"bundles": [bundle.to_json() for bundle in group.bundles], "kinds": kinds, "points": []}
     for point in members:
-        at = phases.at(point.size)
-        made = list(make_point(group, point.size, at.total, at.fill + 1))
+        phases = Phases.of(config, packets, point.size)
+        made = list(make_point(group, point.size, phases.total))
         sizes[point.name] = [(len(one.frame), one.work) for one in made]
-        values["points"].append((point.name, [(one.frame.hex(), one.sa, one.expected.hex()) for one in made]))
+        loads = [(one.frame.hex(), one.sa, one.expected.hex()) for one in made]
+        values["points"].append((point.name, phases.window, loads))
     file.write(json.dumps(values) + "\n")
 
 
 def _simulate(model, directory, parts, seed, progress):
-    """Times of each point by name, from one simulator for each of ``parts``."""
+    """What the simulators, one for each of ``parts``, say of each point, by name."""
     from . import runner
 
     def one(part):
@@ -181,12 +213,13 @@ def _simulate(model, directory, parts, seed, progress):
         except BaseException:
             (directory / "stop").touch()
             raise
-    return {values["point"]: values["times"] for values in map(json.loads, lines())}
+    return {values["point"]: values for values in map(json.loads, lines())}
 
 
-def _figures(config, point, phases, sizes, times):
+def _figures(config, point, phases, sizes, seen):
     """The figures of a point; cycles count from one completion to another, bits are those of whole frames."""
-    first, last = phases.fill, phases.fill + phases.count
+    first, last = phases.window
+    times = seen["times"]
     measured = slice(first + 1, last + 1)
     lengths, works = zip(*sizes[measured], strict=True)
     cycles = times[last][2] - times[first][2]
@@ -231,6 +264,7 @@ def _figures(config, point, phases, sizes, times):
         },
         # From known work and counted cycles, not from counters in the engine.
         "units_derived": units,
+        "utilisation": _utilisation(config, seen, [work for _, work in sizes]),
         "limit": {
             "unit": binding.unit,
             "bits_per_cycle": round(bits / phases.count * binding.count / binding.cycles, 4),
@@ -243,6 +277,27 @@ def _figures(config, point, phases, sizes, times):
     }
 
 
+def _utilisation(config, seen, works):
+    """By kind of unit, what the engine itself counted: in the window, and for all packets beside what those need."""
+    if not seen["units"]:
+        return None
+    before, after, work = seen["units"]
+    passed = {name: (after[name] - before[name]) % 2**32 for name in after}
+    cycles, needed = passed.pop("cycles"), unit_cycles(config, works)
+    return {
+        "cycles": cycles,
+        "units": {
+            kind: {
+                "count": count,
+                "share": round(passed[kind] / (count * cycles), 4) if cycles else None,
+                "unit_cycles": work[kind],
+                "needed": needed[kind],
+            }
+            for kind, count in units_of(config).items()
+        },
+    }
+
+
 #: What the figures count and what they do not, for whoever reads the JSON alone.
 NOTES = {
     "frame": "bytes from destination address to payload end as the engine sees them, without preamble and FCS",
@@ -251,4 +306,6 @@ NOTES = {
     "cycles": "from the completion of the last warm-up packet to that of the last measured one, engine full throughout",
     "latency": "cycles from a frame's first beat in to its last beat out; alone: one packet through an idle engine",
     "units_derived": "unit-cycles that the packets' blocks need at least, over unit-cycles that passed",
+    "utilisation": "counted in the engine: share of unit-cycles with work, over cycles of the measured ones; "
+                   "unit_cycles: of all packets of the point, warm-up too; needed: what those packets' blocks come to",
 }

@@ -21,7 +21,7 @@ from .model.parse import Level, walk
 from .model.sa import Bundle, Op
 from .model.status import Status
 
-__all__ = ["IMIX", "MODES", "SIZES", "Group", "Load", "Suite", "make_point", "suites_of", "work_of"]
+__all__ = ["IMIX", "MODES", "SIZES", "Group", "Load", "Suite", "imix_order", "make_point", "suites_of", "work_of"]
 
 #: Bytes of frame, from destination address to the end of the payload, without FCS.
 SIZES = (80, 128, 256, 512, 594, 1024, 1518)
@@ -129,6 +129,7 @@ class Group:
     model: list[SecurityAssociation]
     engine: Engine
     rng: random.Random
+    seed: int
     sequences: list[int] = field(default_factory=list)
 
     @classmethod
@@ -136,7 +137,7 @@ class Group:
         rng = random.Random(f"{seed} {suite.name} {mode} {sas}")
         engine = Engine(encr=config.encr, auth=config.auth, max_frame=config.max_frame)
         bundles = [suite.bundle(mode, 0x1000 + n, rng) for n in range(sas)]
-        return cls(suite, mode, bundles, [engine.add_sa(bundle) for bundle in bundles], engine, rng, [0] * sas)
+        return cls(suite, mode, bundles, [engine.add_sa(bundle) for bundle in bundles], engine, rng, seed, [0] * sas)
 
     def _framed(self, n: int, payload: int) -> bytes:
         self.sequences[n] += 1
@@ -167,20 +168,21 @@ class Load:
     work: Mapping[str, int]
 
 
-def make_point(group: Group, size: int | str, packets: int, start: int = 0) -> Iterator[Load]:
-    """Frames for one point; ``size`` is bytes of frame or ``"imix"``, whose dozens are each shuffled.
+def imix_order(seed: int) -> list[int]:
+    """The dozen of the IMIX, shuffled; it repeats, so that any twelve packets in a row are a whole one."""
+    sizes = [size for size, count in IMIX.items() for _ in range(count)]
+    return random.Random(f"{seed} imix").sample(sizes, len(sizes))
 
-    A dozen begins with packet number ``start``.
+
+def make_point(group: Group, size: int | str, packets: int) -> Iterator[Load]:
+    """Frames for one point; ``size`` is bytes of frame or ``"imix"``.
 
     A suite whose smallest packet is longer than ``size`` is measured with that packet.
     """
-    sizes = [bytes_ for bytes_, count in IMIX.items() for _ in range(count)] if size == "imix" else [int(size)]
+    sizes = imix_order(group.seed) if size == "imix" else [int(size)]
     payloads = {each: group.payload_for(each) for each in set(sizes)}
-    order: list[int] = []
     for index in range(packets):
-        if not order or index == start:
-            order = group.rng.sample(sizes, len(sizes))
-        each, sa = order.pop(), index % len(group.bundles)
+        each, sa = sizes[index % len(sizes)], index % len(group.bundles)
         frame = group.frame(sa, payloads[each], each)
         result = group.engine.process(frame, group.model[sa])
         if result.status is not Status.SUCCESS or result.frame is None:

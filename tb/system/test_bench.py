@@ -7,13 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from nicsec.config import PRESETS
+from nicsec.activity import units_of
+from nicsec.config import PRESETS, Config
 from nicsec_sim import limits, measure, workload
 from nicsec_sim.cli import app
+from nicsec_sim.commands.bench import miscounts
 from nicsec_sim.errors import InputError, RunError
 from nicsec_sim.measure import Phases, Point
 from nicsec_sim.model.engine import Engine
-from nicsec_sim.workload import IMIX, Group, Suite, make_point, suites_of, work_of
+from nicsec_sim.ndis.registers import SWEEP_CYCLES
+from nicsec_sim.workload import IMIX, Group, Suite, imix_order, make_point, suites_of, work_of
 from typer.testing import CliRunner
 
 TINY = PRESETS["tiny"]
@@ -59,6 +62,33 @@ def test_figures_of_tiny(tmp_path):
     assert small["bits_per_cycle"] < large["bits_per_cycle"] < 12.8 * 256 / 200
 
 
+@pytest.mark.parametrize("config", [Config(lanes=2, sa_slots=16, ghash_digit=8), PRESETS["full"]],
+                         ids=["two lanes", "full"])
+def test_the_engine_counts_what_its_units_do(config):
+    """Of every suite exactly the cycles that the packets' blocks come to, and in between as busy as they must be."""
+    points = [Point(suite, "transport", size, 2) for suite in suites_of(config) for size in (80, 594)]
+    seen = set()
+    for one in measure.measure(config, points, 1):
+        found = one["utilisation"]
+        assert found["cycles"] > 0
+        # Those of the measured packets, but for a move of the counters at either end.
+        assert abs(found["cycles"] - one["cycles"]) < 2 * SWEEP_CYCLES
+        for kind, unit in found["units"].items():
+            assert unit["unit_cycles"] == unit["needed"], (one["suite"], one["size"], kind)
+            seen |= {kind} if unit["needed"] else set()
+            a_packet = unit["needed"] / Phases.of(config, 1, one["size"]).total
+            assert unit["share"] == pytest.approx(a_packet / (unit["count"] * one["cycles_per_packet"]), abs=0.05)
+    assert seen == set(units_of(config))
+
+
+def test_a_wrong_count_is_told():
+    unit = {"count": 1, "share": 0.5, "unit_cycles": 20, "needed": 20}
+    point = {"suite": "aes-128-gcm", "mode": "tunnel", "size": 80, "utilisation": {"units": {"aes": unit}}}
+    assert miscounts([point, {"utilisation": None}]) == []
+    unit["unit_cycles"] = 21
+    assert miscounts([point]) == ["aes-128-gcm, tunnel, 80: the engine counted 21 cycles of aes, the packets need 20"]
+
+
 @pytest.mark.parametrize(("spoil", "message"), [
     (lambda frame: frame[:-1] + bytes([frame[-1] ^ 1]),
      r"aes-128-gcm, transport, 80 bytes, 1 SA: packet 5 is not the golden model's at beat 4"),
@@ -81,8 +111,7 @@ def test_a_frame_that_is_not_the_model_s_fails(spoil, message, monkeypatch):
 
 def test_jobs_change_no_figure():
     points = [Point(Suite("esp", "aes-gcm", None, bits), "tunnel", 128, 2) for bits in (128, 256)]
-    phases = Phases.of(TINY, 1)
-    first, second = (measure.measure(TINY, points, phases, seed=3, jobs=jobs) for jobs in (1, 2))
+    first, second = (measure.measure(TINY, points, 1, seed=3, jobs=jobs) for jobs in (1, 2))
     assert first == second
 
 
@@ -105,8 +134,9 @@ def test_every_suite_has_frames_of_every_size():
 
 def test_the_imix_is_whole_dozens():
     group = Group.make(TINY, GCM, "transport", 1, 1)
-    sizes = [len(load.frame) for load in make_point(group, "imix", 32, 8)]
+    sizes = [len(load.frame) for load in make_point(group, "imix", 32)]
     assert sorted(sizes[8:20]) == sorted(sizes[20:]) == sorted(z for z, n in IMIX.items() for _ in range(n))
+    assert sizes[:12] == sizes[12:24] == imix_order(1) != imix_order(2)
 
 
 @pytest.mark.parametrize(("name", "size", "expected"), [
@@ -130,8 +160,9 @@ def test_work_is_counted(name, size, expected):
 def test_limits_of_the_architecture():
     config = PRESETS["full"]
 
-    def limit(work, unit, **fields):
-        found = limits.bounds(replace(config, **fields), [work], [1600])
+    def limit(work, unit, units="private", **fields):
+        built = replace(PRESETS["basic"] if units == "shared" else config, units=units, **fields)
+        found = limits.bounds(built, [work], [1600])
         return next(bound for bound in found if bound.unit == unit).bits_per_cycle
 
     assert limit({"aes-128": 90}, "aes") == 12.8
@@ -143,6 +174,10 @@ def test_limits_of_the_architecture():
     assert limit({"aes-256": 90}, "aes", lanes=4) == pytest.approx(4 * 128 / 14)
     assert limit({"aes-256": 90}, "aes", lanes=4, units="shared") == 128
     assert limit({"ghash": 90}, "ghash", lanes=4, units="shared") == 128
+    # Of the tokens of a GCM packet, two bring no block into AES; a chain of CBC comes round in 36 cycles.
+    assert limit({"aes-256": 90, "ghash": 91}, "aes", lanes=4, units="shared") == pytest.approx(128 * 90 / 92)
+    assert limit({"aes-256": 90}, "threads", lanes=18, units="shared") == 64
+    assert limit({"sha1": 25}, "sha1", lanes=16, units="shared", hash_units=12) == pytest.approx(12 * 6.4)
     assert limit({}, "bus") == 128
     assert limits.line_bits(10, 80) == pytest.approx(7.692e9, rel=1e-3)
 
@@ -174,8 +209,16 @@ def test_options_are_checked(arguments, message):
 
 
 def test_measured_packets_suit_lanes_and_dozens():
-    phases = Phases.of(TINY, 13)
-    assert (phases.count, phases.at("imix").count, phases.at(80).count) == (24, 48, 24)
+    assert [Phases.of(TINY, 13, size).count for size in (80, "imix")] == [24, 48]
+    assert Phases.of(Config(lanes=5), 1, 80).count == 60
+    pool = Config(lanes=32, units="shared")
+    # 128 packets, or 64 KiB with each frame in lines of its own.
+    assert [measure.in_flight(pool, size) for size in (80, 512, 594, 1518, "imix")] == [128, 124, 107, 43, 128]
+    for size in (80, 1518, "imix"):
+        phases = Phases.of(pool, 1, size)
+        assert phases.count >= 4 * measure.in_flight(pool, size)
+        assert phases.fill > measure.in_flight(pool, size)
+        assert phases.count % 12 == 0
 
 
 def test_the_waterfall_of_another_simulator_has_as_many_cycles():
@@ -187,5 +230,5 @@ def test_the_waterfall_of_another_simulator_has_as_many_cycles():
     found = waterfall.trace(TINY, GCM, 80)
     assert sum(step["cycles"] for step in found["steps"]) == found["cycles"]
     assert {"WALK", "RUN", "VERDICT"} <= {step["state"] for step in found["steps"]}
-    (point,) = measure.measure(TINY, [Point(GCM, "transport", 80, 1)], Phases.of(TINY, 1))
+    (point,) = measure.measure(TINY, [Point(GCM, "transport", 80, 1)], 1)
     assert found["cycles"] == pytest.approx(point["cycles_per_packet"], abs=1)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keeps an engine as busy as its bus allows and notes when what moved, in the simulator (see ``nicsec_sim.measure``).
 
-Sources are always valid and sinks always ready. Beats are made into numbers before the clock counts, only what changes
-is written, and ports are read as strings of bits rather than through cocotb's values: a beat costs a few microseconds.
+Sources are always valid and sinks always ready, and descriptors run ahead of frames as far as the engine takes them:
+the bus alone bounds what goes in and out. Beats are made into numbers before the clock counts, only what changes is
+written, and ports are read as strings of bits rather than through cocotb's values: a beat costs a few microseconds.
 """
 
 import json
@@ -11,11 +12,11 @@ import time
 from pathlib import Path
 
 import cocotb
-from cocotb.triggers import Event, SimTimeoutError, with_timeout
+from cocotb.triggers import Event, First, SimTimeoutError, with_timeout
 
 from ..measure import FLOOD_VARIABLE, beats_of, read_job
 from ..ndis.device import Device
-from ..ndis.registers import Completion, Descriptor
+from ..ndis.registers import SWEEP_CYCLES, Completion, Descriptor
 from .link import EngineLink
 
 __all__ = ["Flood"]
@@ -76,8 +77,8 @@ class Flood(EngineLink):
             times.append(now())
         done.set()
 
-    async def _complete(self, lengths, times, done, fault):
-        """Take one completion for each of ``lengths``, in order, and note the cycles."""
+    async def _complete(self, lengths, times, marks, done, fault):
+        """Take one completion for each of ``lengths``, in order, and note the cycles; ``marks`` as in `run`."""
         valid, edge, now = self.dut.m_cpl_tvalid, self._edge, self._now
         is_valid, data = valid._handle.get_signal_val_long, self.dut.m_cpl_tdata._handle.get_signal_val_binstr
         for number, length in enumerate(lengths):
@@ -91,12 +92,15 @@ class Flood(EngineLink):
                       f"{found.length} bytes, {found.status.text}")
                 return
             times.append(now())
+            if number in marks:
+                marks[number].set()
         done.set()
 
-    async def run(self, packets):
+    async def run(self, packets, marks=()):
         """Send ``packets``, each ``(frame, handle, expected)``, back to back; raises ``AssertionError``.
 
-        Returns for each packet the cycles of its first beat in, its last beat out and its completion.
+        ``marks`` are events by number of a packet, set when it is completed. Returns for each packet the cycles of its
+        first beat in, its last beat out and its completion.
         """
         descriptors, frames, expected, lengths = [], [], [], []
         for number, (frame, handle, wanted) in enumerate(packets):
@@ -116,7 +120,8 @@ class Flood(EngineLink):
         await self._edge
         tasks = [cocotb.start_soon(each) for each in (
             self._feed("s_desc", descriptors, []), self._feed("s_axis", frames, times[0]),
-            self._drain(expected, times[1], left, fault), self._complete(lengths, times[2], completed, fault))]
+            self._drain(expected, times[1], left, fault),
+            self._complete(lengths, times[2], dict(marks), completed, fault))]
         try:
             while not (left.is_set() and completed.is_set()):
                 before = tuple(map(len, times))
@@ -138,9 +143,35 @@ def _mask(keep):
     return (1 << 8 * keep.bit_length()) - 1
 
 
+async def _settled(link, device, kinds):
+    """Units' counters when all units are at rest."""
+    await link.wait(3 * SWEEP_CYCLES)
+    return await device.units(kinds)
+
+
+async def _measure(link, device, kinds, job, handles, results):
+    """One packet through the idle engine, then all others back to back."""
+    packets = [(frame, handles[sa], expected) for frame, sa, expected in job.packets]
+    before = await _settled(link, device, kinds) if kinds else None
+    alone = await link.run(packets[:1])
+    # The packet alone has been number 0.
+    marks = {number - 1: Event() for number in job.window}
+    rest = cocotb.start_soon(link.run(packets[1:], marks))
+    units = []
+    for reached in marks.values() if kinds else ():
+        await First(reached.wait(), rest)
+        if not rest.done():
+            units.append(await device.units(kinds))
+    times = alone + await rest
+    if kinds:
+        after = await _settled(link, device, kinds)
+        units.append({kind: (after[kind] - before[kind]) % 2**32 for kind in kinds})
+    results.write(json.dumps({"point": job.name, "times": times, "units": units}) + "\n")
+
+
 @cocotb.test()
 async def measure_points(dut):
-    """Every point of the job: one packet through the idle engine, then all others back to back."""
+    """Every point of the job."""
     directory = Path(os.environ[FLOOD_VARIABLE])
     link = Flood(dut)
     device = Device(link)
@@ -149,19 +180,16 @@ async def measure_points(dut):
     link.take_over()
     begun, at, spent = time.monotonic(), link.cycle, time.process_time()
     with (directory / "times.jsonl").open("w", buffering=1) as results:
-        for bundles, points in read_job(directory):
+        for bundles, kinds, jobs in read_job(directory):
             handles = [await device.add(bundle) for bundle in bundles]
-            for name, loads in points:
+            for job in jobs:
                 if (directory.parent / "stop").exists():
                     return
-                packets = [(frame, handles[sa], expected) for frame, sa, expected in loads]
                 try:
-                    alone = await link.run(packets[:1])
-                    rest = await link.run(packets[1:])
+                    await _measure(link, device, kinds, job, handles, results)
                 except AssertionError as error:
-                    (directory / "error").write_text(f"{name}: {error}")
+                    (directory / "error").write_text(f"{job.name}: {error}")
                     raise
-                results.write(json.dumps({"point": name, "times": alone + rest}) + "\n")
             for handle in handles:
                 await device.delete(handle)
     speed = {"cycles": link.cycle - at, "seconds": time.monotonic() - begun, "cpu_seconds": time.process_time() - spent}

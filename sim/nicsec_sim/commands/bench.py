@@ -16,7 +16,7 @@ from ..measure import NOTES, Phases, Point, measure
 from ..options import ConfigOption, PresetOption, config_from_flags, with_config_flags
 from ..provenance import preset_of, provenance
 from ..report import Build
-from ..workload import MODES, SIZES, Suite, suites_of
+from ..workload import MODES, SIZES, Suite, imix_order, suites_of
 from . import err, out, progress, reserve
 from .simspeed import sim_speed
 
@@ -72,8 +72,9 @@ def bench(
     size: Annotated[list[str] | None, typer.Option(help="Bytes without FCS, or imix; may be repeated.")] = None,
     mode: Annotated[list[str] | None, typer.Option(help="transport or tunnel; may be repeated.")] = None,
     sas: Annotated[list[int] | None, typer.Option(help="SAs that packets take in turn; may be repeated.")] = None,
-    packets: Annotated[int, typer.Option(min=1, help="Measured packets a point, rounded up to dozens.")] = 24,
-    seed: Annotated[int, typer.Option(help="Keys, payloads and the order of the IMIX.")] = 1,
+    packets: Annotated[int, typer.Option(
+        min=1, help="Measured packets a point; raised to four times those in flight, whole dozens, a mix twice.")] = 24,
+    seed: Annotated[int, typer.Option(help="Keys, payloads and the order in the IMIX.")] = 1,
     jobs: Annotated[int, typer.Option(min=0, help="Simulators side by side; 0: one a processor.")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="80, 1518 and IMIX, transport, one SA.")] = False,
     as_json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures.")] = None,
@@ -83,8 +84,9 @@ def bench(
     """Send frames through the RTL as fast as its bus takes them and count cycles.
 
     Every suite of the build with frames of 80 to 1518 bytes (as the engine sees them, without FCS) and the IMIX (80,
-    594 and 1518 at 7:4:1), in transport and tunnel mode, with one SA and with 16. Sources are always valid and sinks
-    always ready; keys are set up before. A frame that differs from the golden model's fails the command.
+    594 and 1518 at 7:4:1, one shuffled dozen again and again), in transport and tunnel mode, with one SA and with 16.
+    Sources are always valid and sinks always ready; keys are set up before. A frame that differs from the golden
+    model's fails the command.
     """
     from .. import runner
 
@@ -95,7 +97,6 @@ def bench(
             raise InputError(f"--mode must be {' or '.join(MODES)}, not {one!r}")
     points = [Point(one, shape, length, number) for one in suites_from_flags(suite, engine) for shape in modes
               for number in _numbers(sas, engine, quick) for length in _sizes(size, engine, quick)]
-    phases = Phases.of(engine, packets)
     if as_json is not None:
         reserve("--json", as_json)
     if speed:
@@ -106,14 +107,28 @@ def bench(
         return
     with err.status("building the simulation model (only the first time)"):
         model = runner.build_engine(engine, "verilator")
-    with progress(f"{len(points)} points of {phases.total} packets", len(points)) as report:
-        figures = measure(engine, points, phases, seed=seed, jobs=jobs or os.cpu_count() or 1, progress=report)
+    total = sum(Phases.of(engine, packets, point.size).total for point in points)
+    with progress(f"{len(points)} points, {total:,} packets", len(points)) as report:
+        figures = measure(engine, points, packets, seed=seed, jobs=jobs or os.cpu_count() or 1, progress=report)
     if as_json is not None:
         as_json.write_text(json.dumps(_document(engine, model, seed, figures), indent=1) + "\n")
     build = Build(json.loads(json.dumps(engine.to_dict())), engine.hash, preset_of(engine))
-    out.print(_table(build.name, phases, figures))
+    out.print(_table(build.name, figures))
     out.print(f"Bytes are without FCS. 10GbE is the clock for 10 Gb/s less {ETHERNET_OVERHEAD} bytes a frame. The "
-              "share of the limit follows from blocks and cycles, not from counters in the engine.", soft_wrap=True)
+              "share of the limit follows from blocks and cycles; that of the units' time at work is what the engine "
+              "counted itself.", soft_wrap=True)
+    for text in miscounts(figures):
+        err.print(text, soft_wrap=True)
+
+
+def miscounts(figures: list[dict[str, Any]]) -> list[str]:
+    """Where the engine's counters of its units do not say what the packets' blocks come to."""
+    return [
+        f"{one['suite']}, {one['mode']}, {one['size']}: the engine counted {unit['unit_cycles']} cycles of {kind}, the "
+        f"packets need {unit['needed']}"
+        for one in figures for kind, unit in (one["utilisation"] or {"units": {}})["units"].items()
+        if unit["unit_cycles"] != unit["needed"]
+    ]
 
 
 def _document(config, model, seed, figures):
@@ -123,19 +138,21 @@ def _document(config, model, seed, figures):
         **provenance("nicsec-bench", config, model.verilog.read_bytes()),
         "simulator": f"verilator {find_verilator().version}",
         "seed": seed,
+        "imix": imix_order(seed),
         "notes": NOTES,
         "points": figures,
     }
 
 
-def _table(title, phases, figures):
-    table = Table(title=f"{title}: {phases.count} packets a point", box=box.SIMPLE_HEAD)
+def _table(title, figures):
+    table = Table(title=title, box=box.SIMPLE_HEAD)
     for heading in ("suite", "mode"):
         table.add_column(heading, no_wrap=True)
     for heading in ("SAs", "size", "bytes", "bit/\ncycle", "cycles/\npacket", "latency\nmin", "median", "p99", "alone"):
         table.add_column(heading, justify="right")
     table.add_column("limit,\nbit/cycle", no_wrap=True)
-    for heading in ("reached", "10GbE\nat MHz"):
+    kinds = dict.fromkeys(kind for one in figures for kind in (one["utilisation"] or {"units": {}})["units"])
+    for heading in ("reached", *(f"{kind}\nat work" for kind in kinds), "10GbE\nat MHz"):
         table.add_column(heading, justify="right")
     before = None
     for one in figures:
@@ -149,6 +166,11 @@ def _table(title, phases, figures):
             f"{one['bits_per_cycle']:.2f}", f"{one['cycles_per_packet']:.1f}",
             *("" if latency[key] is None else f"{latency[key]:.0f}" for key in ("min", "median", "p99", "alone")),
             f"{limit['unit']} {limit['bits_per_cycle']:.1f}", f"{100 * limit['share']:.0f} %",
+            *(_percent(one["utilisation"]["units"][kind]["share"]) for kind in kinds),
             f"{one['line_rate_10g']['at_mhz']:.0f}",
         )
     return table
+
+
+def _percent(share):
+    return "" if share is None else f"{100 * share:.0f} %"

@@ -10,7 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from .. import runner
-from ..measure import FLOOD_VARIABLE, Phases, Point, measure
+from ..measure import FLOOD_VARIABLE, Point, measure
 from ..workload import suites_of
 from . import err, out
 
@@ -38,7 +38,7 @@ def sim_speed(config: Any, seed: int) -> dict[str, Any]:
             built = time.monotonic() - begun
         with err.status(f"{name}: running"):
             speeds: list[dict[str, float]] = []
-            measure(config, points, Phases.of(config, 96), seed=seed, model=model, speeds=speeds)
+            measure(config, points, 96, seed=seed, model=model, speeds=speeds)
             found[name] = {"build_seconds": round(built, 1), "idle": _idle(model), "frames": speeds[0]}
     table = Table("model", "load", "cycles", "cycles/s of processor", "cycles/s by the clock", title="simulation speed")
     for name, speeds_of in found.items():
