@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
 from ..errors import InputError
@@ -113,7 +114,9 @@ def bench(
     if as_json is not None:
         as_json.write_text(json.dumps(_document(engine, model, seed, figures), indent=1) + "\n")
     build = Build(json.loads(json.dumps(engine.to_dict())), engine.hash, preset_of(engine))
-    out.print(_table(build.name, figures))
+    # A file has room for every column.
+    wide = out if out.is_terminal else Console(file=out.file, width=200)
+    wide.print(_table(build.name, figures))
     out.print(f"Bytes are without FCS. 10GbE is the clock for 10 Gb/s less {ETHERNET_OVERHEAD} bytes a frame. The "
               "share of the limit follows from blocks and cycles; that of the units' time at work is what the engine "
               "counted itself.", soft_wrap=True)
