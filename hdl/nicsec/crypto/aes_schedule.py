@@ -2,20 +2,25 @@
 """The AES key schedule a round key at a time, for several keys at once (FIPS 197 section 5.2)."""
 
 from amaranth import *
-from amaranth.lib import data, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .aes_rounds import RowWrite
+from .aes_rounds import RowWrite, first_round
 from .sbox import SubBytes, gf256_mul
+from .thread_rows import tag_bits
 
 __all__ = ["KeyLoop", "ScheduleJob"]
 
 
 class ScheduleJob(data.StructLayout):
-    """A key to be expanded, or with ``wipe`` a client whose round keys become zero (then both halves are zero)."""
+    """A key to be expanded, or with ``wipe`` a thread whose round keys become zero (then both halves are zero).
 
-    def __init__(self, clients):
-        super().__init__({"first": 128, "second": 128, "size": 2, "wipe": 1, "tag": range(max(clients, 2))})
+    ``first`` is bytes 0 to 15, ``second`` the rest, first byte in bits 127:120, unused bytes zero; ``size`` is 0, 1, 2
+    for 128, 192, 256 bits.
+    """
+
+    def __init__(self, threads):
+        super().__init__({"first": 128, "second": 128, "size": 2, "wipe": 1, "tag": tag_bits(threads)})
 
 
 _CONTROL = data.StructLayout({
@@ -65,7 +70,7 @@ class _Half(wiring.Component):
     load, first : In(1), In(_Step)
         Instead of ``taken``'s row the next ``o`` is ``first``.
     drop, dropped : In
-        Strobe and client: its keys end here.
+        Strobe and thread: its keys end here.
     o : Out(_Step)
         With the row made from ``i``, two cycles after it. Invalid behind the last row.
     """
@@ -90,11 +95,12 @@ class _Half(wiring.Component):
         def kept(context):
             return ~(self.drop & (context.tag == self.dropped))
 
-        m.d.sync += [
-            valid.eq(self.i.valid & kept(self.i.context)), taken.context.eq(self.i.context),
-            taken.older.eq(self.i.older), taken.newer.eq(self.i.newer),
-        ]
-        m.d.comb += taken.valid.eq(valid)
+        # Without a key at work the registers are zero, so that none lingers.
+        going = Signal()
+        m.d.comb += [going.eq(self.i.valid & kept(self.i.context)), taken.valid.eq(valid)]
+        m.d.sync += [valid.eq(going), taken.context.eq(self.i.context), taken.older.eq(0), taken.newer.eq(0)]
+        with m.If(going):
+            m.d.sync += [taken.older.eq(self.i.older), taken.newer.eq(self.i.newer)]
         with m.Switch(Cat(self.i.context.size, self.i.context.turn)):
             for size in range(3):
                 for turn in range(8):
@@ -161,62 +167,73 @@ class KeyLoop(wiring.Component):
     """Expands up to four keys at once; takes one every 8 cycles, of any size, and gives two round keys a cycle.
 
     One half of a ring makes the odd round keys, the other the even ones, in two registers each, so that four keys go
-    round. All of them advance by a round key in two cycles, which is why a write never meets another: for a job in
-    cycle 0, round key r of its client is written in cycle 2 + 2r, the last one (14) in cycle 30. A smaller key's
-    schedule runs on past its last round key: nothing of a longer one before it is left. A wipe ends the work on its
-    client's key; all even rows are written in cycle 2 and all odd ones in cycle 4.
+    round. All of them advance by a round key in two cycles, which is why a write never meets another: for a job that is
+    transferred in cycle 0, round key r of its thread is written in cycle 3 + 2r, the last one (14) in cycle 31. A
+    smaller key's schedule runs on past its last round key: nothing of a longer one before it is left. A wipe writes all
+    even rows in cycle 3 and all odd ones in cycle 5. Either ends the work on an older key of its thread.
+
+    Round key r goes to row r + 14 - rounds (:class:`.aes_rounds.AesRounds`); what the schedule makes beyond the last
+    round key goes to the rows ahead of the first.
 
     A row is made of the two before it. The key's first half is row 0, and the row "before" that is chosen so that the
     recurrence gives what the second half holds: the schedule backwards.
 
     Parameters
     ----------
-    clients : int
+    threads : int
     sbox : str
 
     Members
     -------
-    free : Out(1)
-        A job may come two cycles from now.
-    load : In(1)
-    job : In(ScheduleJob)
+    i : In(stream of ScheduleJob)
+        ``ready`` depends on jobs of more than seven cycles ago alone.
     even, odd : Out(RowWrite)
         Rows 0, 2, ... 14 and 1, 3, ... 13; ``rows`` is zero when nothing is written.
     """
 
-    def __init__(self, clients, *, sbox="bram"):
+    def __init__(self, threads, *, sbox="bram"):
         self._sbox = sbox
         super().__init__({
-            "free": Out(1), "load": In(1), "job": In(ScheduleJob(clients)),
-            "even": Out(RowWrite(clients, 8)), "odd": Out(RowWrite(clients, 7)),
+            "i": In(stream.Signature(ScheduleJob(threads))),
+            "even": Out(RowWrite(threads, 8)), "odd": Out(RowWrite(threads, 7)),
         })
 
     def elaborate(self, platform):
         m = Module()
-        job = self.job
+        job = self.i.payload
         context = data.StructLayout({"size": 2, "wipe": 1, "turn": 3, "tag": len(job.tag)})
         m.submodules.odd_half = odd = _Half(context, True, self._sbox)
         m.submodules.even_half = even = _Half(context, False, self._sbox)
         m.d.comb += [odd.i.eq(even.o), even.i.eq(odd.o)]
 
         # Even rows are written from where the half of odd rows takes them up, and the other way about.
-        at_odd, at_even = odd.taken.context, even.taken.context
-        m.d.comb += [
-            self.even.row.eq(odd.taken.newer), self.even.tag.eq(at_odd.tag),
-            self.odd.row.eq(even.taken.newer), self.odd.tag.eq(at_even.tag),
-            self.free.eq(~odd.taken.valid | at_odd.wipe | (at_odd.turn == 7)),
-        ]
-        with m.If(odd.taken.valid):
-            m.d.comb += self.even.rows.eq(Mux(at_odd.wipe, -1, 1 << at_odd.turn))
-        with m.If(even.taken.valid):
-            m.d.comb += self.odd.rows.eq(Mux(at_even.wipe, -1, 1 << at_even.turn))
+        for bus, taken in ((self.even, odd.taken), (self.odd, even.taken)):
+            count = len(bus.rows)
+            places = Signal(count)
+            with m.Switch(Cat(taken.context.size, taken.context.turn)):
+                for size in range(3):
+                    for turn in range(count):
+                        with m.Case(turn << 2 | size):
+                            m.d.comb += places.eq(1 << (turn + first_round(size) // 2) % count)
+            register = Signal.like(bus, reset_less=True)
+            m.d.sync += [
+                register.row.eq(taken.newer), register.tag.eq(taken.context.tag),
+                register.rows.eq(Mux(taken.valid, Mux(taken.context.wipe, -1, places), 0)),
+            ]
+            m.d.comb += bus.eq(register)
 
+        # A key's place is free when it comes round to the even half: two cycles from the odd one.
+        free, load = Signal(), Signal()
+        m.d.sync += [
+            free.eq(~odd.taken.valid | odd.taken.context.wipe | (odd.taken.context.turn == 7)), self.i.ready.eq(free),
+        ]
         b = [job.second.word_select(3 - k, 32) for k in range(4)]
         last = job.first.word_select(0, 32)
         m.d.comb += [
-            *(half.drop.eq(self.load & job.wipe) for half in (odd, even)),
+            load.eq(self.i.valid & self.i.ready),
+            *(half.drop.eq(load) for half in (odd, even)),
             *(half.dropped.eq(job.tag) for half in (odd, even)),
-            even.load.eq(self.load),
+            even.load.eq(load),
             even.first.valid.eq(1),
             even.first.context.size.eq(job.size),
             even.first.context.wipe.eq(job.wipe),

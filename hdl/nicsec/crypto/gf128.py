@@ -56,6 +56,9 @@ class GfMultiply(wiring.Component):
     b: In(128)
     o: Out(128)
 
+    #: Cycles from the factors to their product.
+    latency = 3
+
     def elaborate(self, platform):
         m = Module()
 
