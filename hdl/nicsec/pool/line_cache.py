@@ -182,6 +182,9 @@ class LineCache(wiring.Component):
             m.d.sync += hints.eq(Cat(C(1, 1), hints[0] | ~self.hint.any()))
         with m.If(self.start | (taken & (self.addr[2:] != demand))):
             m.d.sync += settled.eq(0)
+        # Lines of another frame are nothing that has been asked for of this one: at 0 it is astray.
+        with m.If(self.start):
+            m.d.sync += following.eq(0)
 
         with m.If(ask):
             m.d.sync += [self.fetch.valid.eq(1), self.fetch.payload.eq(self.base + line)]
