@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from .algorithm import Encr
 from .crypto.chacha20 import ChaChaBlock
+from .job import word_bits
 from .suite import built, is_any
 from .words import Kind, PassWord
 
@@ -88,27 +89,35 @@ class Cipher(wiring.Component):
 
         config = self._config
         cbc, counter, des, chacha, ccm = Signal(), Signal(), Signal(), Signal(), Signal()
-        m.d.sync += [
-            cbc.eq(is_any(self.encr, built(config, Encr.AES_CBC, Encr.DES_CBC, Encr.TDES_CBC))),
-            counter.eq(is_any(
-                self.encr, built(config, Encr.AES_CTR, Encr.AES_GCM, Encr.AES_CCM, Encr.CHACHA20_POLY1305)
-            )),
-            ccm.eq(is_any(self.encr, built(config, Encr.AES_CCM))),
-            chacha.eq(is_any(self.encr, built(config, Encr.CHACHA20_POLY1305))),
-            des.eq(is_any(self.encr, built(config, Encr.DES_CBC, Encr.TDES_CBC))),
-        ]
+        for signal, members in (
+            (cbc, (Encr.AES_CBC, Encr.DES_CBC, Encr.TDES_CBC)),
+            (counter, (Encr.AES_CTR, Encr.AES_GCM, Encr.AES_CCM, Encr.CHACHA20_POLY1305)),
+            (ccm, (Encr.AES_CCM,)),
+            (chacha, (Encr.CHACHA20_POLY1305,)),
+            (des, (Encr.DES_CBC, Encr.TDES_CBC)),
+        ):
+            chosen = built(config, *members)
+            # Without AH there is no pass that has another algorithm than those that are built.
+            if not config.has_ah and len(chosen) == len(config.encr):
+                m.d.comb += signal.eq(1)
+            elif chosen:
+                m.d.sync += signal.eq(is_any(self.encr, chosen))
 
         # `chain` is the IV as it goes by and then the last CBC block; `block` gathers a CBC block or
         # holds E_K(J0); `out` is shifted out word by word: ciphertext, key stream or a generated IV.
         chain, block, out = Signal(128), Signal(128), Signal(128)
-        gathered = Signal(3)
-        out_left = Signal(3)
+        # Words gathered in `block`, words left in `out`, in unary.
+        gathered, gathered_all = Signal(4), Signal()
+        out_left, out_any = Signal(4), Signal()
+        m.d.comb += [gathered_all.eq(Mux(des, gathered[1], gathered[3])), out_any.eq(out_left[0])]
         block_last, flying_last, out_last = Signal(), Signal(), Signal()
         flying = Signal()
         make_iv = Signal()
 
-        number = Signal(16)
-        blocks_left = Signal(16)
+        words = word_bits(config)
+        number = Signal(words)
+        # One less than the key stream's blocks to come, so that the sign ends them.
+        blocks_left = Signal(signed(words))
         mask_due = Signal()
         counting = Signal()
         iv_half = Signal()
@@ -146,30 +155,28 @@ class Cipher(wiring.Component):
             ]
             with m.If(chacha):
                 m.d.comb += taken.eq(self.chacha_i.ready)
+        # Nothing is left of a request that was taken. Key set-up relies on it, whose own are zero (lanes.py).
         with m.If(asking & taken):
-            m.d.sync += asking.eq(0)
-        gather = Mux(des, 2, 4)
+            m.d.sync += [asking.eq(0), request.eq(0)]
         with m.If(~asking):
             with m.If(make_iv):
                 m.d.sync += [request.eq(self.iv), asking.eq(1), make_iv.eq(0), flying.eq(1)]
-            with m.Elif(cbc & (gathered == gather) & ~flying):
+            with m.Elif(cbc & gathered_all & ~flying):
                 m.d.sync += [
                     request.eq(block ^ chain), asking.eq(1), gathered.eq(0), flying.eq(1), flying_last.eq(block_last),
                 ]
-            with m.Elif(counting & (blocks_left != 0)):
+            with m.Elif(counting & ~blocks_left[-1]):
                 m.d.sync += [
-                    request.eq(Cat(number, C(0, 16), chain[:64], prefix)), asking.eq(1),
+                    request.eq(Cat(number, C(0, 32 - words), chain[:64], prefix)), asking.eq(1),
                     number.eq(number + 1), blocks_left.eq(blocks_left - 1),
                 ]
-                with m.If(blocks_left == 1):
-                    m.d.sync += counting.eq(0)
 
         # Answers.
         ended = Signal()  # the last word has left
         # Of a 64-bit block the upper half of a register is used where words leave it, the lower where they enter.
         take, free = Signal(), Signal()
         answer = Signal(128)
-        m.d.comb += free.eq(mask_due | (out_left == 0))
+        m.d.comb += free.eq(mask_due | ~out_any)
         if config.has_aes:
             m.d.comb += [self.aes_o.ready.eq(free), answer.eq(self.aes_o.payload), take.eq(self.aes_o.valid & free)]
         if config.has_des:
@@ -187,7 +194,7 @@ class Cipher(wiring.Component):
                 self.poly_r.payload.eq(Cat(self.chacha_o.payload, block)),
                 self.poly_r.valid.eq(self.chacha_o.valid & (block_0 == 3)),
                 swallow.eq(block_0.any() | ended),
-                self.chacha_o.ready.eq(Mux(block_0 == 3, self.poly_r.ready, swallow | (out_left == 0))),
+                self.chacha_o.ready.eq(Mux(block_0 == 3, self.poly_r.ready, swallow | ~out_any)),
                 beat_taken.eq(self.chacha_o.valid & self.chacha_o.ready),
             ]
             with m.If(beat_taken):
@@ -206,7 +213,7 @@ class Cipher(wiring.Component):
             with m.If(mask_due):
                 m.d.sync += [block.eq(answer), self.mask_valid.eq(1), mask_due.eq(0)]
             with m.Else():
-                m.d.sync += [out.eq(Mux(des, answer << 64, answer)), out_left.eq(gather)]
+                m.d.sync += [out.eq(Mux(des, answer << 64, answer)), out_left.eq(Mux(des, 0b0011, 0b1111))]
             with m.If(cbc):
                 m.d.sync += [chain.eq(answer), flying.eq(0), out_last.eq(flying_last)]
 
@@ -219,57 +226,60 @@ class Cipher(wiring.Component):
         shift = Signal()
         # Sticky, since a CBC block comes out after the last word went in.
         in_body, body = Signal(), Signal()
-        m.d.comb += body.eq(in_body | (self.i.valid & (word.kind == Kind.BODY)))
+        # One bit tells a kind from the two others.
+        is_body, is_iv = (word.kind.as_value()[kind.value.bit_length() - 1] for kind in (Kind.BODY, Kind.IV))
+        m.d.comb += body.eq(in_body | (self.i.valid & is_body))
         m.d.sync += in_body.eq(body)
-        with m.If(~valid):
-            with m.If(cbc & body):
-                m.d.comb += [emit.eq(out_left != 0), shift.eq(emit), emit_data.eq(out[96:])]
-            with m.Elif((word.kind == Kind.IV) & self.generate):
-                with m.If(cbc):
-                    m.d.comb += [ready.eq(out_left != 0), emit_data.eq(out[96:]), shift.eq(self.i.valid & ready)]
-                with m.Else():
-                    m.d.comb += [ready.eq(1), emit_data.eq(iv_left[32:])]
-                m.d.comb += emit.eq(self.i.valid & ready)
-            with m.Elif(counter & body):
-                m.d.comb += [
-                    ready.eq(out_left != 0), emit_data.eq(word.data ^ out[96:]),
-                    emit.eq(self.i.valid & ready), shift.eq(emit),
-                ]
-            with m.Else():
-                m.d.comb += [ready.eq(1), emit_data.eq(word.data), emit.eq(self.i.valid)]
-        # A CBC block is gathered beside the one that is being shifted out.
-        with m.If(cbc & body):
-            m.d.comb += ready.eq(gathered != gather)
-            with m.If(self.i.valid & ready):
-                m.d.sync += [block.eq(Cat(word.data, block[:96])), gathered.eq(gathered + 1), block_last.eq(word.last)]
+        # What `out` holds goes into IVs that CBC makes and, in counter modes, into every word of the body; a CBC block
+        # comes out beside the words that go in, and is gathered beside the one that comes out.
+        in_block, made, streamed, go = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            in_block.eq(cbc & body),
+            made.eq(is_iv & self.generate),
+            streamed.eq(counter & is_body),
+            go.eq(~(streamed | (made & cbc)) | out_any),
+            emit.eq(~valid & Mux(in_block, out_any, self.i.valid & go)),
+            ready.eq(Mux(in_block, ~gathered_all, ~valid & go)),
+            shift.eq(emit & (in_block | streamed | (made & cbc))),
+            emit_data.eq(
+                Mux(in_block | (made & cbc), 0, Mux(made, iv_left[32:], word.data))
+                ^ Mux(in_block | streamed | (made & cbc), out[96:], 0)
+            ),
+        ]
+        with m.If(in_block & self.i.valid & ready):
+            m.d.sync += [
+                block.eq(Cat(word.data, block[:96])), gathered.eq(Cat(C(1, 1), gathered)), block_last.eq(word.last),
+            ]
 
         if config.has_ccm:
             m.d.comb += self.nonce.eq(chain[:64])
             with m.If(emit):
                 m.d.sync += self.covered.eq(Mux(ccm, word.data, emit_data))
-                with m.If((word.kind == Kind.IV) & iv_half):
+                with m.If(is_iv & iv_half):
                     m.d.sync += self.nonce_valid.eq(1)
             with m.If(self.start):
                 m.d.sync += self.nonce_valid.eq(0)
         with m.If(emit):
             m.d.sync += [valid.eq(1), held.eq(word), held.data.eq(emit_data)]
-            with m.If(cbc & body):
-                m.d.sync += [held.size.eq(0), held.kind.eq(Kind.BODY), held.last.eq(out_last & (out_left == 1))]
-            with m.Elif(word.kind == Kind.IV):
+            with m.If(in_block):
+                m.d.sync += [held.size.eq(0), held.kind.eq(Kind.BODY), held.last.eq(out_last & ~out_left[1])]
+            with m.Elif(is_iv):
                 m.d.sync += [chain.eq(Cat(emit_data, chain[:96])), iv_left.eq(iv_left << 32), iv_half.eq(~iv_half)]
                 with m.If(iv_half):
                     m.d.sync += counting.eq(1)
         with m.If(shift):
-            m.d.sync += [out.eq(out << 32), out_left.eq(out_left - 1)]
+            m.d.sync += [out.eq(out << 32), out_left.eq(out_left >> 1)]
         # What is left of a key stream is no block of the next pass, whose parameters come ahead of its start.
-        with m.If(emit & Mux(cbc & body, out_last & (out_left == 1), word.last)):
+        with m.If(emit & Mux(in_block, out_last & ~out_left[1], word.last)):
             m.d.sync += [in_body.eq(0), ended.eq(1)]
 
+        body_words = self.body_words[:words]
         with m.If(self.start):
             m.d.sync += [
                 make_iv.eq(cbc & self.generate), iv_left.eq(self.iv), iv_half.eq(0), in_body.eq(0),
-                number.eq(~(chacha | ccm)), counting.eq(0), ended.eq(0), blocks_left.eq(Mux(
-                    chacha, (self.body_words + 31) >> 4, Mux(counter, (self.body_words + 3) >> 2, 0) + self.tag
+                number.eq(~(chacha | ccm)), counting.eq(0), ended.eq(0),
+                blocks_left.eq(Mux(
+                    chacha, (body_words + 15) >> 4, (Mux(counter, body_words, 0) + Mux(self.tag, 3, -1)) >> 2
                 )),
                 mask_due.eq(self.tag), self.mask_valid.eq(0), gathered.eq(0), out_left.eq(0),
             ]

@@ -93,8 +93,8 @@ class Counters(wiring.Component):
         asked = Signal()
         high = Signal(32, reset_less=True)
 
-        # Four stages: address, memory, old value, sum. In a sweep a high half adds the carry of the low half ahead of it,
-        # which thereby loses it. No word recurs within four cycles, so there is nothing to forward.
+        # Four stages: address, memory, old value, sum. In a sweep a high half adds the carry of the low half ahead of
+        # it, which thereby loses it. No word recurs within four cycles, so there is nothing to forward.
         word = Signal(range(_WORDS))
         counting, sweeping = Signal(), Signal()
         wiping = Signal(init=1)

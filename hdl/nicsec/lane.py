@@ -2,7 +2,7 @@
 """One packet in flight: buffer, walker, sequencer and the units that a pass streams through. Only wiring."""
 
 from amaranth import *
-from amaranth.lib import stream, wiring
+from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .aead_tag import AeadTag
@@ -20,11 +20,14 @@ from .row_words import RowWords
 from .sa_layout import RowRequest, inner_row, outer_row
 from .sequencer import Sequencer
 from .share import crypto_members, hashes, lane_crypto_members
-from .stream import FrameWord
+from .stream import FrameWord, Register
 from .walker import Walker
-from .words import Kind
+from .words import Kind, PassWord
 
 __all__ = ["Lane"]
+
+#: Words that may wait for a hash core: of a block of SHA-1 or SHA-256 all.
+_HASH_WORDS = 16
 
 
 class Lane(wiring.Component):
@@ -129,7 +132,10 @@ class Lane(wiring.Component):
         summing, sum_done = Signal(), Signal()
         sum_result = Signal(16)
 
-        # The pass: reader, mask, cipher; then back into the buffer and on to authentication.
+        # The pass: reader, mask, cipher; then back into the buffer and on to authentication. What the cipher says to a
+        # word, late in a cycle, reaches the memory in the next one; it takes a word every other cycle at best.
+        m.submodules.words = words = Register(PassWord)
+        connect(m, words.o, cipher.i)
         m.d.comb += [
             reader.start.eq(sequencer.start | sequencer.sum_start),
             reader.esp.eq(params.esp),
@@ -169,9 +175,9 @@ class Lane(wiring.Component):
                 mutable.icv_words.eq(params.icv_words),
             ]
             first = mutable
-            connect(m, mutable.o, cipher.i)
+            connect(m, mutable.o, words.i)
         else:
-            first = cipher
+            first = words
         m.d.comb += [
             first.i.payload.eq(reader.o.payload),
             first.i.valid.eq(reader.o.valid & ~summing),
@@ -280,9 +286,7 @@ class Lane(wiring.Component):
                     with m.Case(auth.value << 1 | 1):
                         m.d.comb += row_words.first.row.eq(outer_row(auth))
             connect(m, row_words.o, hmac.state)
-            for name in hashes(config):
-                connect(m, getattr(hmac, f"{name}_i"), flipped(getattr(self, f"{name}_i")))
-                connect(m, flipped(getattr(self, f"{name}_o")), getattr(hmac, f"{name}_o"))
+            self._queue_words(m, hmac)
             row_users.append((~walking & running & params.hmac, row_words))
             units_busy.append(hmac.busy)
             icv_sources.append((params.hmac, hmac))
@@ -321,9 +325,9 @@ class Lane(wiring.Component):
         store = Signal()
         m.d.comb += [
             store.eq(moved & (params.esp | (cipher.o.p.kind == Kind.IV))),
-            sequencer.pass_done.eq((icv_valid & icv_last) | (moved & cipher.o.p.last & ~authenticated)),
         ]
         m.d.sync += [
+            sequencer.pass_done.eq((icv_valid & icv_last) | (moved & cipher.o.p.last & ~authenticated)),
             write_en.eq((running & (store | icv_valid)).replicate(2)),
             buffer.write_data.eq(Mux(icv_valid, icv_data, cipher.o.p.data)),
             buffer.write_addr.eq(write_addr),
@@ -340,3 +344,25 @@ class Lane(wiring.Component):
         with m.Elif(store | icv_valid):
             m.d.sync += write_addr.eq(write_addr + 1)
         return m
+
+    def _queue_words(self, m, hmac):
+        """Words wait here while the core works on the block ahead, so that cipher and hash never wait for each
+        other. Of a message the last request is longer than the queue, and its last block is no secret: no midstate
+        stays here."""
+        cores = hashes(self._config)
+        offers = [getattr(hmac, f"{name}_i") for name in cores]
+        m.submodules.hash_words = queue = fifo.SyncFIFO(width=len(Value.cast(offers[0].payload)), depth=_HASH_WORDS)
+        of_core = Signal(len(cores))
+        m.d.comb += [
+            # Words go to every core, and one of them is told so.
+            queue.w_data.eq(offers[0].payload),
+            queue.w_en.eq(Cat(offer.valid for offer in offers).any()),
+        ]
+        for n, (name, offer) in enumerate(zip(cores, offers, strict=True)):
+            i = getattr(self, f"{name}_i")
+            with m.If(offer.valid):
+                m.d.sync += of_core.eq(1 << n)
+            m.d.comb += [offer.ready.eq(queue.w_rdy), i.payload.eq(queue.r_data), i.valid.eq(queue.r_rdy & of_core[n])]
+            connect(m, flipped(getattr(self, f"{name}_o")), getattr(hmac, f"{name}_o"))
+        taken = [getattr(self, f"{name}_i").ready & of_core[n] for n, name in enumerate(cores)]
+        m.d.comb += queue.r_en.eq(Cat(taken).any())

@@ -110,7 +110,16 @@ class Lanes(wiring.Component):
             for user, client in ((lane, share.lane), (setup, share.setup)):
                 m.d.comb += [client.claim.eq(user.claim), user.granted.eq(client.granted)]
                 join(m, shared, user, client)
-            join(m, shared, share, units)
+            own_request = "aes_i" in shared and not config.has_mac_subkeys
+            through = {name: member for name, member in shared.items() if name != "aes_i" or not own_request}
+            join(m, through, share, units)
+            if own_request:
+                # Key set-up encrypts zeros alone, and that is what the lane's cipher holds while it asks for nothing.
+                m.d.comb += [
+                    units.aes_i.payload.eq(lane.aes_i.payload),
+                    units.aes_i.valid.eq(share.aes_i.valid),
+                    share.aes_i.ready.eq(units.aes_i.ready),
+                ]
         else:
             m.d.comb += claim.eq(lane.claim)
             m.d.sync += lane.granted.eq(lane.claim)

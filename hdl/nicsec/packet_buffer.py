@@ -78,28 +78,36 @@ class PacketBuffer(wiring.Component):
         overflow = Signal()
         load_ready = Signal()
         load_write = Signal()
+        full = Signal()
         m.d.comb += [
             load_ready.eq(states[load_bank] == _State.EMPTY),
             self.load.ready.eq(load_ready),
-            load_write.eq(self.load.valid & load_ready & (count != depth)),
+            load_write.eq(self.load.valid & load_ready & ~full),
         ]
+        over, ended, bad = Signal(), Signal(), Signal()
+        total = Signal(16)
+        m.d.comb += full.eq(count == depth)
+        m.d.sync += ended.eq(0)
         with m.If(self.load.valid & load_ready):
-            with m.If(count == depth):
+            with m.If(full):
                 m.d.sync += overflow.eq(1)
             with m.Else():
                 m.d.sync += count.eq(count + 1)
+            # What the last word says is looked at in the next cycle, when the other bank's turn has come.
             with m.If(self.load.p.last):
-                total = Signal(16)
-                m.d.comb += total.eq((count << 2) + Mux(self.load.p.size == 0, 4, self.load.p.size) - 2)
                 m.d.sync += [
-                    infos[load_bank].length.eq(total),
-                    infos[load_bank].error.eq(self.load.p.error),
-                    infos[load_bank].too_long.eq(overflow | (count == depth) | (total > self._config.max_frame)),
-                    states[load_bank].eq(_State.LOADED),
-                    load_bank.eq(~load_bank),
-                    count.eq(0),
-                    overflow.eq(0),
+                    ended.eq(1), bad.eq(self.load.p.error), over.eq(overflow | full),
+                    # Bytes with the two ahead of them, less those two.
+                    total.eq(Cat(self.load.p.size ^ 2, (count - (self.load.p.size == 1))[: len(count)])),
+                    load_bank.eq(~load_bank), count.eq(0), overflow.eq(0),
                 ]
+        with m.If(ended):
+            info = infos[~load_bank]
+            m.d.sync += [
+                info.length.eq(total), info.error.eq(bad),
+                info.too_long.eq(over | (total > self._config.max_frame)),
+                states[~load_bank].eq(_State.LOADED),
+            ]
 
         # Work.
         m.d.comb += [
@@ -146,11 +154,12 @@ class PacketBuffer(wiring.Component):
         with m.If(self.freed):
             m.d.sync += [states[drain_bank].eq(_State.EMPTY), drain_bank.eq(~drain_bank)]
 
-        # Banks.
+        # Banks. A word that is read while it is written is of no use to anybody: passes write behind what they read,
+        # and what is read in a bank that loads is thrown away.
         data_out = []
         for n in range(2):
             m.submodules[f"bank{n}"] = bank = memory.Memory(
-                shape=32, depth=depth, init=[], attrs={"ram_style": "block"}
+                shape=32, depth=depth, init=[], attrs={"ram_style": "block", "no_rw_check": 1}
             )
             write, port = bank.write_port(granularity=16), bank.read_port()
             at_work, draining = Signal(name=f"at_work_{n}"), Signal(name=f"draining_{n}")

@@ -12,7 +12,7 @@ from .job import HeaderLayout, JobLayout, PassLayout, RegionLayout, byte_bits, w
 from .packet_buffer import LoadedLayout
 from .sa_layout import MAC_KEY_ROW, LeadRow, RowRequest
 from .sa_rules import uses_cbc_mac
-from .suite import ah_iv_words, built, is_any, judges_iv
+from .suite import ah_iv_words, all_of, built, encrypts_with, is_any, judges_iv
 
 __all__ = ["PassParameters", "Sequencer"]
 
@@ -169,29 +169,44 @@ class Sequencer(wiring.Component):
         is_ah = control.ah if config.has_ah else C(0, 1)
         needs_key, needs_h, needs_mac_key = Signal(), Signal(), Signal()
         key_row = Signal()
+
+        constants = []
+
+        def hold(target, value):
+            """Let ``target`` have ``value`` from the next cycle on, or all the time if that is constant."""
+            if isinstance(value, Const):
+                constants.append(target.eq(value))
+            else:
+                m.d.sync += target.eq(value)
+
         m.d.comb += key_row.eq((wanted == 1) | (wanted == 2) | ((wanted == 3) & needs_h))
         is_des = is_any(params.encr, built(config, Encr.DES_CBC, Encr.TDES_CBC))
         claim = Signal()
         m.d.comb += self.claim.eq(claim)
 
+        other_length, walks = Signal(reset_less=True), Signal(reset_less=True)
+        m.d.sync += [
+            other_length.eq(self.loaded.length != self.job.p.length),
+            walks.eq(~self.job.p.bypass & (self.job.p.status == Status.SUCCESS)),
+        ]
+        m.d.sync += [self.emit.eq(0), self.drop.eq(0)]
         with m.FSM():
             with m.State("IDLE"):
                 m.d.sync += [number.eq(0), status.eq(self.job.p.status), claim.eq(0)]
-                with m.If(self.job.valid & self.loaded_valid):
-                    with m.If(self.loaded.too_long):
-                        m.d.sync += status.eq(Status.TOO_LONG)
-                        m.next = "VERDICT"
-                    with m.Elif(self.loaded.error):
-                        m.d.sync += status.eq(Status.INPUT_ERROR)
-                        m.next = "VERDICT"
-                    with m.Elif(self.loaded.length != self.job.p.length):
-                        m.d.sync += status.eq(Status.MALFORMED)
-                        m.next = "VERDICT"
-                    with m.Elif(self.job.p.bypass | (self.job.p.status != Status.SUCCESS)):
-                        m.next = "VERDICT"
-                    with m.Else():
-                        m.d.comb += self.walk_start.eq(1)
-                        m.next = "WALK"
+                # In the cycle behind a verdict its frame is still the one at work.
+                with m.If(self.job.valid & self.loaded_valid & ~self.emit & ~self.drop):
+                    m.next = "COMPARED"
+            with m.State("COMPARED"):
+                m.next = "VERDICT"
+                with m.If(self.loaded.too_long):
+                    m.d.sync += status.eq(Status.TOO_LONG)
+                with m.Elif(self.loaded.error):
+                    m.d.sync += status.eq(Status.INPUT_ERROR)
+                with m.Elif(other_length):
+                    m.d.sync += status.eq(Status.MALFORMED)
+                with m.Elif(walks):
+                    m.d.comb += self.walk_start.eq(1)
+                    m.next = "WALK"
             with m.State("WALK"):
                 m.d.sync += status.eq(self.walk_status)
                 with m.If(self.walk_done):
@@ -279,24 +294,28 @@ class Sequencer(wiring.Component):
                     with m.Else():
                         m.next = "KEY"
             with m.State("PARAMETERS"):
-                esp = ~is_ah
-                gmac, ccm, ah_iv = Signal(), Signal(), Signal(2)
+                esp = ~is_ah if config.has_ah else C(1, 1)
+                ah_iv = Signal(2)
                 m.d.comb += ah_iv.eq(ah_iv_words(config, control.auth))
-                m.d.comb += gmac.eq(Mux(
-                    is_ah, control.auth == Auth.AES_GMAC, is_any(control.encr, built(config, Encr.AES_GMAC))
-                ))
-                m.d.comb += ccm.eq(esp & is_any(control.encr, built(config, Encr.AES_CCM)))
+
+                def esp_with(*members):
+                    return all_of(esp, encrypts_with(config, control.encr, *members))
+
+                gcm, ccm, gmac_esp = esp_with(Encr.AES_GCM), esp_with(Encr.AES_CCM), esp_with(Encr.AES_GMAC)
+                gmac_ah = all_of(is_ah, ah_iv_words(config, control.auth)[1] if config.has_ah else C(0, 1))
+                tag = gcm if isinstance(gcm, Const) and gcm.value else gcm | gmac_esp | gmac_ah
+                hold(params.esp, esp)
+                hold(params.aead, esp_with(*_AEAD))
+                hold(params.gmac_esp, gmac_esp)
+                hold(params.tag, tag)
+                hold(params.poly, esp_with(Encr.CHACHA20_POLY1305))
+                hold(params.hmac, is_any(control.auth, _HMAC) if config.has_hmac else C(0, 1))
+                hold(params.ccm, ccm)
+                hold(needs_h, tag)
                 m.d.sync += [
-                    params.esp.eq(esp),
                     params.ipv6.eq(entry.ipv6),
                     params.encr.eq(Mux(is_ah, Encr.NULL, control.encr)),
                     params.auth.eq(control.auth),
-                    params.aead.eq(esp & is_any(control.encr, _AEAD)),
-                    params.gmac_esp.eq(esp & gmac),
-                    params.tag.eq((esp & (control.encr == Encr.AES_GCM)) | gmac),
-                    params.poly.eq(esp & is_any(control.encr, built(config, Encr.CHACHA20_POLY1305))),
-                    params.hmac.eq(is_any(control.auth, _HMAC)),
-                    params.ccm.eq(ccm),
                     params.mac.eq(uses_cbc_mac(config, control) | ccm),
                     params.generate.eq(control.iv_generate),
                     params.judged.eq(judges_iv(config, control)),
@@ -309,8 +328,7 @@ class Sequencer(wiring.Component):
                     params.salt.eq(lead.salt),
                     params.seq_high.eq(Mux(level.seq_high_valid, level.seq_high, lead.seq_high)),
                     params.iv.eq(level.iv[entry.op]),
-                    needs_key.eq((esp & (control.encr != Encr.NULL)) | gmac),
-                    needs_h.eq((esp & (control.encr == Encr.AES_GCM)) | gmac),
+                    needs_key.eq((esp & (control.encr != Encr.NULL)) | gmac_ah),
                     needs_mac_key.eq(uses_cbc_mac(config, control)),
                     wanted.eq(1),
                 ]
@@ -397,10 +415,8 @@ class Sequencer(wiring.Component):
                 m.d.sync += [claim.eq(0), lead.eq(0)]
                 m.d.comb += self.verdict.valid.eq(1)
                 with m.If(self.verdict.ready):
-                    m.d.comb += [
-                        self.emit.eq(status == Status.SUCCESS),
-                        self.drop.eq(status != Status.SUCCESS),
-                        self.job.ready.eq(1),
-                    ]
+                    m.d.comb += self.job.ready.eq(1)
+                    m.d.sync += [self.emit.eq(status == Status.SUCCESS), self.drop.eq(status != Status.SUCCESS)]
                     m.next = "IDLE"
+        m.d.comb += constants
         return m

@@ -104,13 +104,12 @@ class Walker(wiring.Component):
             self.row_rsp.ready.eq(answered != ops),
         ]
         m.d.sync += informed.eq(answered == ops)
+        with m.If(self.row_req.valid & self.row_req.ready):
+            m.d.sync += asked.eq(asked + 1)
+        with m.If(self.row_rsp.valid & self.row_rsp.ready):
+            m.d.sync += [lead[answered[0]].eq(self.row_rsp.payload), answered.eq(answered + 1)]
         with m.If(fetch):
             m.d.sync += [asked.eq(0), answered.eq(0), informed.eq(0)]
-        with m.Else():
-            with m.If(self.row_req.valid & self.row_req.ready):
-                m.d.sync += asked.eq(asked + 1)
-            with m.If(self.row_rsp.valid & self.row_rsp.ready):
-                m.d.sync += [lead[answered[0]].eq(self.row_rsp.payload), answered.eq(answered + 1)]
         m.d.sync += [
             has_esp.eq(~lead[0].control.ah if config.has_ah else 1),
             has_ah.eq((lead[0].control.ah | lead[1].control.present) if config.has_ah else 0),
@@ -121,7 +120,7 @@ class Walker(wiring.Component):
         # `pos` is the word of the header at hand, `bound` the byte behind what may be used, and `room`, a cycle
         # later than either, the bytes between the two. In the link header `pos` is a word ahead.
         base, pos, target = Signal(words), Signal(words), Signal(words)
-        step = Signal(9)
+        step = Signal(10)  # words to the next header or word of interest, put there by the state before
         bound = Signal(bits)
         room = Signal(signed(bits + 2))
         m.d.comb += target.eq(pos + step)
@@ -135,15 +134,16 @@ class Walker(wiring.Component):
             return room[-1] | (~room[2 + low :].any() & is_low)
 
         ipv6, probing = Signal(), Signal()
-        extension = Signal(10)
         tags = Signal(2)
         index = Signal(range(3))
-        length = Signal(16)
-        header_words = Signal(4)
+        length = Signal(17)
         next_header = Signal(8)
         chained = Signal()  # extension headers or options stand ahead of the AH
         behind_ah = Signal()
-        payload = Signal(bits)
+        # What is left of the room behind pad length and next header, with its sign.
+        payload = Signal(signed(bits + 2))
+        # Comparisons that take a cycle: what is wrong with a header is told by the state behind it.
+        short, bad_version, bad_length, cramped = Signal(), Signal(), Signal(), Signal()
 
         word = self.word
         wait = Signal(2)
@@ -157,9 +157,8 @@ class Walker(wiring.Component):
             """Read from word ``at`` on: this one alone, or it and those behind it. It comes three cycles later."""
             m.d.sync += [self.addr.eq(at), following.eq(follow), wait.eq(0b11)]
 
-        def go(by):
-            """Make the header ``by`` words further the one at hand, and read its first word."""
-            m.d.comb += step.eq(by)
+        def go():
+            """Make the header ``step`` words further the one at hand, and read its first word."""
             m.d.sync += pos.eq(target)
             look(target)
 
@@ -168,16 +167,16 @@ class Walker(wiring.Component):
             m.next = "DONE"
 
         # Words of ESP header and IV, these and the ICV in bytes, the word with pad length and next header.
-        esp_head, esp_mask, esp_icv, esp_overhead = Signal(3), Signal(4), Signal(4), Signal(7)
-        icv_start, trailer = Signal(bits), Signal(words)
+        esp_head, esp_mask, esp_icv, esp_overhead = Signal(3), Signal(4), Signal(4), Signal(5)
+        icv_start, icv_end, trailer = Signal(words), Signal(bits), Signal(words)
         m.d.sync += [
             esp_head.eq(2 + esp_iv_words(config, esp.control.encr)),
             esp_mask.eq(esp_align_mask(config, esp.control.encr)),
             esp_icv.eq(esp.control.icv_words),
-            esp_overhead.eq((esp_head + esp_icv) << 2),
-            trailer.eq((bound >> 2) - 1 - esp_icv),
+            esp_overhead.eq(esp_head + esp_icv),
+            trailer.eq(bound[2:] - 1 - esp_icv),
         ]
-        ah_words, ah_need = Signal(9), Signal(6)
+        ah_need = Signal(6)
         if config.has_ah:
             m.d.sync += [
                 ah.eq(Mux(lead[0].control.ah, lead[0], lead[1])),
@@ -197,7 +196,7 @@ class Walker(wiring.Component):
             with m.If(~link_ipv4 & ~link_ipv6):
                 fail(Status.INVALID_PROTOCOL)
             with m.Else():
-                m.d.sync += [pos.eq(pos), ipv6.eq(link_ipv6)]
+                m.d.sync += [pos.eq(pos), ipv6.eq(link_ipv6), step.eq(10)]
                 m.next = "IP"
 
         def behind_ip():
@@ -209,7 +208,8 @@ class Walker(wiring.Component):
         with m.FSM():
             with m.State("IDLE"):
                 m.d.sync += [level.eq(OUTER), bound.eq(self.job.length + 2), tags.eq(0), index.eq(0), pos.eq(2)]
-                m.d.sync += [chained.eq(0), behind_ah.eq(0)]
+                m.d.sync += [chained.eq(0), behind_ah.eq(0), step.eq(1)]
+                m.d.sync += [short.eq(0), cramped.eq(0)]
                 look(3, follow=1)
                 with m.If(self.start):
                     m.d.comb += fetch.eq(self.job.bound)
@@ -221,7 +221,6 @@ class Walker(wiring.Component):
 
             # The EtherType is the low half of a word, also behind tags and LLC/SNAP.
             with m.State("LINK"):
-                m.d.comb += step.eq(1)
                 m.d.sync += pos.eq(target)
                 with m.If(settled):
                     with m.If(room_below(4)):
@@ -235,7 +234,6 @@ class Walker(wiring.Component):
                     with m.Else():
                         ethertype()
             with m.State("LLC"):
-                m.d.comb += step.eq(1)
                 m.d.sync += pos.eq(target)
                 with m.If(room_below(8)):
                     fail(Status.MALFORMED)
@@ -252,39 +250,41 @@ class Walker(wiring.Component):
             # The words of an IP header come one behind the other, and are taken as they come.
             with m.State("IP"):
                 header = self.headers[index]
-                m.d.comb += step.eq(10)
                 with m.If(settled):
-                    m.d.sync += [base.eq(pos), header_words.eq(word[24:28])]
+                    m.d.sync += base.eq(pos)
                     with m.If(ipv6):
                         m.d.sync += [self.addr.eq(target), following.eq(0)]
-                        with m.If(room_below(20)):
-                            fail(Status.MALFORMED)
-                        with m.Elif(room_below(40)):
-                            fail(Status.MALFORMED)
-                        with m.Elif(word[28:] != 6):
-                            fail(Status.INVALID_PROTOCOL)
-                        with m.Else():
-                            m.next = "IPV6-LENGTH"
+                        m.d.sync += [short.eq(room_below(40)), bad_version.eq(word[28:] != 6), bad_length.eq(0)]
+                        m.next = "IPV6-LENGTH"
                     with m.Else():
                         m.d.sync += [bound.eq((pos << 2) + word[:16]), chained.eq(word[24:28] != 5)]
                         if config.checksum:
                             m.d.sync += [header.active.eq(1), header.start.eq(pos), header.words.eq(word[24:28])]
-                        with m.If(room_below(20)):
-                            fail(Status.MALFORMED)
-                        with m.Elif(word[28:] != 4):
-                            fail(Status.INVALID_PROTOCOL)
-                        with m.Elif(
-                            word[24:28].matches("00--", "0100") | (word[2:16] < word[24:28]) | (word[:16] > room)
-                        ):
-                            fail(Status.MALFORMED)
-                        with m.Else():
-                            m.next = "IPV4-FRAGMENT"
+                        m.d.sync += [
+                            short.eq(room_below(20)),
+                            bad_version.eq(word[28:] != 4),
+                            bad_length.eq(
+                                word[24:28].matches("00--", "0100") | (word[2:16] < word[24:28]) | (word[:16] > room)
+                            ),
+                            step.eq(word[24:28]),
+                        ]
+                        m.next = "IPV4-FRAGMENT"
+
+            def refuse_ip():
+                """Tell what is wrong with the first word of an IP header; an ``Elif`` follows."""
+                with m.If(short):
+                    fail(Status.MALFORMED)
+                with m.Elif(bad_version):
+                    fail(Status.INVALID_PROTOCOL)
+                with m.Elif(bad_length):
+                    fail(Status.MALFORMED)
+
             with m.State("IPV4-FRAGMENT"):
-                m.d.comb += step.eq(header_words)
                 m.d.sync += [pos.eq(target), self.addr.eq(target), following.eq(0), index.eq(index + 1)]
                 if config.checksum:
                     m.d.sync += self.region.fragment.eq(word[:14] != 0)
-                with m.If(~probing & (word[:14] != 0)):
+                refuse_ip()
+                with m.Elif(~probing & (word[:14] != 0)):
                     fail(Status.FRAGMENT)
                 with m.Else():
                     m.next = "IPV4-PROTOCOL"
@@ -292,24 +292,31 @@ class Walker(wiring.Component):
                 m.d.sync += next_header.eq(word[16:24])
                 behind_ip()
             with m.State("IPV6-LENGTH"):
-                m.d.comb += step.eq(10)
                 m.d.sync += [pos.eq(target), index.eq(index + 1)]
-                m.d.sync += [length.eq(word[16:]), next_header.eq(word[8:16])]
-                m.next = "IPV6-END"
+                m.d.sync += [length.eq(word[16:] + 40), next_header.eq(word[8:16])]
+                refuse_ip()
+                with m.Else():
+                    m.next = "IPV6-END"
             with m.State("IPV6-END"):
-                m.d.sync += bound.eq((pos << 2) + length)
-                with m.If(length + 40 > room):
+                # `room` is that behind `base` for one cycle more.
+                m.d.sync += bound.eq((base << 2) + length)
+                with m.If(length > room):
                     fail(Status.MALFORMED)
                 with m.Else():
                     behind_ip()
 
             # `word` is the first of the header at `pos`, whatever that is, from the next state on.
             with m.State("HEADER"):
-                m.d.sync += extension.eq(2 + (word[16:24] << 1))
-                with m.If(settled & informed):
+                m.d.sync += step.eq(1)
+                with m.If(short):
+                    fail(Status.MALFORMED)
+                with m.Elif(cramped):
+                    fail(Status.NO_ROOM)
+                with m.Elif(settled & informed):
                     with m.If(ipv6 & (
                         (next_header == _HOP_BY_HOP) | (next_header == _ROUTING) | (next_header == _DESTINATION)
                     )):
+                        m.d.sync += step.eq(2 + (word[16:24] << 1))
                         m.next = "EXTENSION"
                     with m.Elif(ipv6 & (next_header == _FRAGMENT)):
                         fail(Status.FRAGMENT)
@@ -319,17 +326,13 @@ class Walker(wiring.Component):
                     with m.Else():
                         m.next = "ESP"
             with m.State("EXTENSION"):
-                m.d.sync += [next_header.eq(word[24:]), chained.eq(1)]
-                go(extension)
-                with m.If((extension << 2) > room):
-                    fail(Status.MALFORMED)
-                with m.Else():
-                    m.next = "HEADER"
+                m.d.sync += [next_header.eq(word[24:]), chained.eq(1), short.eq((step << 2) > room)]
+                go()
+                m.next = "HEADER"
 
             if config.has_ah:
                 with m.State("AH"):
-                    m.d.sync += [ah_words.eq(word[16:24] + 2), next_header.eq(word[24:])]
-                    m.d.comb += step.eq(1)
+                    m.d.sync += [step.eq(word[16:24] + 2), next_header.eq(word[24:])]
                     look(target)
                     with m.If(next_header != _AH):
                         fail(Status.MISSING_AH)
@@ -346,20 +349,16 @@ class Walker(wiring.Component):
                                 entry.start.eq(base), entry.header.eq(pos), entry.end.eq(bound),
                             ]
                     with m.If(settled):
-                        m.d.sync += behind_ah.eq(1)
-                        go(ah_words)
+                        m.d.sync += [behind_ah.eq(1), short.eq((step << 2) > room), cramped.eq(step < ah_need)]
+                        go()
                         with m.If(word != ah.spi):
                             fail(Status.SPI_MISMATCH)
-                        with m.Elif((ah_words << 2) > room):
-                            fail(Status.MALFORMED)
-                        with m.Elif(ah_words < ah_need):
-                            fail(Status.NO_ROOM)
                         with m.Else():
                             m.next = "HEADER"
 
             # The trailer is on its way while the ESP header is looked at.
             with m.State("ESP"):
-                m.d.comb += step.eq(1)
+                m.d.sync += step.eq(Mux(esp.control.udp_encap, 2, esp_head))
                 with m.If(esp.control.udp_encap):
                     look(target)
                 with m.Else():
@@ -381,7 +380,8 @@ class Walker(wiring.Component):
                     m.next = "ESP-HEADER"
             with m.State("UDP"):
                 with m.If(settled):
-                    go(2)
+                    m.d.sync += step.eq(esp_head)
+                    go()
                     with m.If(word[16:] != room):
                         fail(Status.MALFORMED)
                     with m.Else():
@@ -391,14 +391,14 @@ class Walker(wiring.Component):
                     look(trailer)
                     m.next = "ESP-HEADER"
             with m.State("ESP-HEADER"):
-                m.d.comb += step.eq(esp_head)
-                m.d.sync += [base.eq(target), icv_start.eq(bound - (esp_icv << 2)), payload.eq(room - esp_overhead)]
+                m.d.sync += [
+                    base.eq(target), icv_start.eq(bound[2:] - esp_icv), icv_end.eq(bound - Cat(C(2, 2), esp_icv)),
+                    payload.eq(room - Cat(C(2, 2), esp_overhead)),
+                ]
                 with m.If(room_below(8)):
                     fail(Status.MALFORMED)
                 with m.Elif(word != esp.spi):
                     fail(Status.SPI_MISMATCH)
-                with m.Elif(room < esp_overhead + 2):
-                    fail(Status.NO_ROOM)
                 with m.Else():
                     m.next = "ESP-TRAILER"
             with m.State("ESP-TRAILER"):
@@ -407,20 +407,23 @@ class Walker(wiring.Component):
                     with m.If(level == number):
                         m.d.sync += [
                             entry.active.eq(1), entry.op.eq(0), entry.ipv6.eq(ipv6), entry.chained.eq(0),
-                            entry.start.eq(pos), entry.header.eq(base), entry.end.eq(icv_start),
+                            entry.start.eq(pos), entry.header.eq(base), entry.end.eq(Cat(bound[:2], icv_start)),
                         ]
-                with m.If(settled):
-                    m.d.sync += [bound.eq(icv_start - 2 - word[8:16]), next_header.eq(word[:8]), pos.eq(base)]
-                    with m.If((payload[:4] & esp_mask).any()):
+                with m.If(payload[-1]):
+                    fail(Status.NO_ROOM)
+                with m.Elif(settled):
+                    # `icv_end` is behind the padding, `payload` what may be padding, and a multiple of four less two.
+                    m.d.sync += [bound.eq(icv_end - word[8:16]), next_header.eq(word[:8]), pos.eq(base)]
+                    with m.If(((payload[:4] ^ 0b1110) & esp_mask).any()):
                         fail(Status.UNALIGNED)
-                    with m.Elif(word[8:16] + 2 > payload):
+                    with m.Elif(word[8:16] > payload):
                         fail(Status.MALFORMED)
                     with m.Else():
                         m.next = "INSIDE"
 
             # A level is done: `pos` to `bound` is what `next_header` names.
             with m.State("INSIDE"):
-                m.d.sync += [ipv6.eq(inner_ipv6), chained.eq(0), behind_ah.eq(0)]
+                m.d.sync += [ipv6.eq(inner_ipv6), chained.eq(0), behind_ah.eq(0), step.eq(10)]
                 look(pos, follow=1)
                 with m.If(tunnel & ~is_inner_ip & ~(has_esp & (next_header == _NONE))):
                     fail(Status.INVALID_PROTOCOL)

@@ -122,7 +122,7 @@ def bounds(config: Any, work: Iterable[Mapping[str, int]], lengths: Iterable[int
                 elif kind == "aes":
                     add("threads", blocks, blocks * bits, blocks * CipherPipe(config).chain_latency)
             elif kind == "ghash":
-                cycles = 128 // config.ghash_digit
+                cycles = -(-128 // config.ghash_digit)
             add(kind, blocks, blocks * bits, blocks * cycles)
     units |= {"threads": Units(config.lanes)}
     found = [Bound(kind, units[kind].count, units[kind].pipelined, *(value / packets for value in total))
@@ -146,6 +146,6 @@ def unit_cycles(config: Any, work: Iterable[Mapping[str, int]]) -> dict[str, int
                 counts["hash"] += core.INTERVAL * (blocks * (core.ROUNDS + state) + 2 * state)
             elif kind in counts:
                 shared = config.units == "shared"
-                counts[kind] += blocks * (1 if shared else 128 // config.ghash_digit if kind == "ghash" else
+                counts[kind] += blocks * (1 if shared else -(-128 // config.ghash_digit) if kind == "ghash" else
                                           _BLOCKS[name][1])
     return counts

@@ -24,9 +24,9 @@ class GhashBlock(data.StructLayout):
 class Ghash(wiring.Component):
     """Hashes messages of whole blocks under the subkey H.
 
-    Bit 0 of SP 800-38D's strings, the coefficient of x^0, is bit 127 of a port. A message of m blocks takes
-    128 / digit * m + 3 cycles from its first block's acceptance to the cycle that offers its result, if its blocks
-    come fast enough: no cycle is lost between blocks, two between messages. A block may be accepted while the one
+    Bit 0 of SP 800-38D's strings, the coefficient of x^0, is bit 127 of a port. A block takes 128 / digit cycles, rounded
+    up, and a message of m blocks three more from its first block's acceptance to the cycle that offers its result, if
+    its blocks come fast enough: no cycle is lost between blocks, two between messages. A block may be accepted while the one
     before it is multiplied. Nothing depends on data or key bits.
 
     A subkey is taken between messages, and a message whose first block is offered no earlier than a subkey is
@@ -36,7 +36,7 @@ class Ghash(wiring.Component):
     Parameters
     ----------
     digit : int
-        Bits per cycle: 1, 2, 4, 8, 16 or 32.
+        Bits per cycle, 1 to 32.
 
     Members
     -------
@@ -49,7 +49,7 @@ class Ghash(wiring.Component):
     wipe : In(1)
         A pulse clears H, as soon as no message is inside.
     working : Out(1)
-        A digit of a block is multiplied: 128 / digit times a block.
+        A digit of a block is multiplied: 128 / digit times a block, rounded up.
     """
 
     h: In(stream.Signature(128))
@@ -59,15 +59,17 @@ class Ghash(wiring.Component):
     working: Out(1)
 
     def __init__(self, *, digit=16):
-        if digit not in (1, 2, 4, 8, 16, 32):
-            raise ValueError(f"digit must be one of 1, 2, 4, 8, 16, 32, not {digit!r}")
+        if not isinstance(digit, int) or not 1 <= digit <= 32:
+            raise ValueError(f"digit must be an integer from 1 to 32, not {digit!r}")
         self._digit = digit
         super().__init__()
 
     def elaborate(self, platform):
         m = Module()
         d = self._digit
-        steps = 128 // d
+        steps = -(-128 // d)
+        # A block with the zeros that fill up its highest digit.
+        filled = steps * d
 
         # Polynomials inside have the coefficient of x^n in bit n, the reverse of the ports.
         subkey, keyed = Signal(128), Signal()
@@ -78,12 +80,12 @@ class Ghash(wiring.Component):
         # Horner's rule, highest digit first, in two stages: product = digit of x times H, then
         # z = z x^digit + product, folded. The first digit of a block hangs on the top of the sum before it, and
         # that on the last product; both are far from where folding adds, so it costs one XOR to look ahead.
-        x, z, product = Signal(128), Signal(128), Signal(128 + d - 1)
+        x, z, product = Signal(filled), Signal(128), Signal(128 + d - 1)
         running, first, last, final = Signal(), Signal(), Signal(), Signal()
         step = Signal(range(steps))
 
         product_next = Signal(128 + d - 1)
-        m.d.comb += product_next.eq(reduce(xor, (Mux(x[128 - d + n], subkey << n, 0) for n in range(d))))
+        m.d.comb += product_next.eq(reduce(xor, (Mux(x[filled - d + n], subkey << n, 0) for n in range(d))))
         wide, total = Signal(128 + d), Signal(128)
         m.d.comb += [
             wide.eq((z << d) ^ product),
@@ -96,19 +98,19 @@ class Ghash(wiring.Component):
             start.eq(~running & full & ~final),
         ]
         m.d.sync += first.eq(seamless | start)
-        x_next = Signal(128)
+        x_next = Signal(filled)
         with m.If(first):
             m.d.comb += x_next.eq((total ^ block) << d)
         with m.Else():
             m.d.comb += x_next.eq(x << d)
-        top = slice(128 - d, 128)
-        m.d.sync += x[: 128 - d].eq(x_next[: 128 - d])
+        top = slice(filled - d, 128)
+        m.d.sync += x[: filled - d].eq(x_next[: filled - d])
         with m.If(~running):
-            m.d.sync += x[top].eq(wide[top] ^ block[top])
+            m.d.sync += x[filled - d :].eq(wide[top] ^ block[top])
         with m.Elif(last):
-            m.d.sync += x[top].eq(wide[128 - 2 * d : 128 - d] ^ product_next[top] ^ block[top])
+            m.d.sync += x[filled - d :].eq(wide[filled - 2 * d : 128 - d] ^ product_next[top] ^ block[top])
         with m.Else():
-            m.d.sync += x[top].eq(x_next[top])
+            m.d.sync += x[filled - d :].eq(x_next[filled - d :])
 
         with m.If(running):
             m.d.sync += [product.eq(product_next), z.eq(total), step.eq(step + 1), last.eq(step == steps - 2)]
