@@ -47,7 +47,7 @@ class Hmac(wiring.Component):
     """Authenticates one message per ``start``.
 
     The inner hash takes the message as it comes; the outer hash follows with one block (two for none of
-    the hashes). Every word costs two cycles at best, a block what the core needs.
+    the hashes). A word may follow the other in every cycle, a block costs what the core needs.
 
     Members
     -------
@@ -124,7 +124,9 @@ class Hmac(wiring.Component):
                     ]
         for core in self._cores:
             m.d.comb += getattr(self, f"{core}_i").payload.eq(to_core)
-        with m.If(to_valid & to_ready):
+        room = Signal()
+        m.d.comb += room.eq(~to_valid | to_ready)
+        with m.If(to_ready):
             m.d.sync += to_valid.eq(0)
 
         # The inner digest waits here while the outer midstate goes in: a core may unload one while it
@@ -168,7 +170,7 @@ class Hmac(wiring.Component):
 
         def padding(following):
             """Send 0x80 if still due, zeros and the length; then go to ``following``."""
-            with m.If(~to_valid):
+            with m.If(room):
                 advance()
                 with m.If(pad_next):
                     push(0x80000000)
@@ -196,8 +198,8 @@ class Hmac(wiring.Component):
                 m.d.comb += self.state_start.eq(1)
                 m.next = "STATE"
             with m.State("STATE"):
-                m.d.comb += self.state.ready.eq(~to_valid)
-                with m.If(self.state.valid & ~to_valid):
+                m.d.comb += self.state.ready.eq(room)
+                with m.If(self.state.valid & room):
                     push(self.state.payload)
                     m.d.sync += sent.eq(sent + 1)
                     with m.If(sent + 1 == self.state_words):
@@ -207,8 +209,8 @@ class Hmac(wiring.Component):
                         with m.Else():
                             m.next = "MESSAGE"
             with m.State("MESSAGE"):
-                m.d.comb += self.i.ready.eq(~to_valid)
-                with m.If(self.i.valid & ~to_valid):
+                m.d.comb += self.i.ready.eq(room)
+                with m.If(self.i.valid & room):
                     advance()
                     m.d.sync += count.eq(count + 4)
                     push(self.i.p.data)
@@ -235,7 +237,7 @@ class Hmac(wiring.Component):
                     m.d.sync += outer.eq(1)
                     m.next = "ASK"
             with m.State("DIGEST"):
-                with m.If(~to_valid):
+                with m.If(room):
                     advance()
                     push(read.data)
                     m.d.sync += sent.eq(sent + 1)
