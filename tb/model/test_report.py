@@ -10,7 +10,7 @@ from nicsec.config import PRESETS
 from nicsec_sim.cli import app
 from nicsec_sim.errors import InputError
 from nicsec_sim.provenance import preset_of
-from nicsec_sim.report import lane_series, load, sustained, tables
+from nicsec_sim.report import detailed, lane_series, load, sustained, tables
 from typer.testing import CliRunner
 
 pytest.importorskip("matplotlib")
@@ -18,8 +18,9 @@ pytest.importorskip("matplotlib")
 TINY = PRESETS["tiny"]
 
 
-def point(suite, size, bits, *, mode="transport", sas=1, frame=None):
+def point(suite, size, bits, *, mode="transport", sas=1, frame=None, units=None):
     return {
+        "utilisation": units and {"cycles": 1000, "units": units},
         "suite": suite, "mode": mode, "sas": sas, "size": size,
         "frame_bytes": frame or (371.2 if size == "imix" else size),
         "bits_per_cycle": bits, "limit": {"unit": "aes", "share": 0.5, "bits_per_cycle": 2 * bits},
@@ -81,11 +82,52 @@ def test_throughput_is_bits_a_cycle_times_the_median_fmax(tmp_path):
 def test_what_was_not_measured_does_not_appear(tmp_path):
     only_bench = found(load(write(tmp_path, bench(TINY))))
     assert ("Throughput", "tiny: bits a cycle, transport mode, 1 SA") in only_bench
-    assert not {heading for heading, _ in only_bench} & {"Area by block", "Throughput for area", "Critical paths",
-                                                         "Lanes", "Where the cycles go", "Other parts, area only"}
+    assert {heading for heading, _ in only_bench} == {"Builds", "Throughput", "Limits and utilisation", "Latency"}
     assert not any("Gb/s" in title for _, title in only_bench)
     only_fit = found(load(write(tmp_path, fit(TINY, 100.0))))
-    assert {heading for heading, _ in only_fit} == {"Builds", "Area by block", "Critical paths"}
+    assert {heading for heading, _ in only_fit} == {"Builds", "Area by block", "Seeds", "Critical paths"}
+
+
+def test_utilisation_is_what_the_engine_counted(tmp_path):
+    units = {"aes": {"count": 1, "share": 0.912, "unit_cycles": 9, "needed": 9},
+             "hash": {"count": 12, "share": 0.0, "unit_cycles": 0, "needed": 0}}
+    values = bench(TINY)
+    values["points"] = [point("aes-128-gcm", 1518, 12, sas=sas, units=units) for sas in (1, 16)]
+    sections = found(load(write(tmp_path, values)))
+    table = sections["Limits and utilisation", "tiny: units at work, transport mode, 16 SAs"]
+    assert table.headings[-2:] == ["aes at work", "hash at work"]
+    # A unit that the suite has no work for says nothing.
+    assert table.rows == [["aes-128-gcm", "1518", "12.0", "24.0 aes", "50 %", "91.2 %", ""]]
+    assert "1 aes, 12 hash" in table.note
+    alone = sections["Latency", "tiny: latency of a packet alone, cycles, transport mode, 16 SAs"]
+    assert alone.rows == [["aes-128-gcm", "9"]]
+
+
+def test_part_of_the_line_rate(tmp_path):
+    """Of the fastest Ethernet that is reached anywhere; of 1GbE if none is."""
+    reached = found(load(write(tmp_path, bench(TINY, 8), fit(TINY, 110.0))))
+    table = reached["Throughput", "tiny: part of 10GbE, transport mode, 1 SA"]
+    # 96 bits at 110 MHz of the 9.84 Gb/s that 10GbE leaves for frames of 1518 bytes.
+    assert table.rows[0] == ["aes-128-gcm", "46 %", "107 %", "75 %"]
+    assert table.shares[0][1] == pytest.approx(1.0727, abs=1e-3)
+    assert ("Throughput", "tiny: part of 1GbE, transport mode, 1 SA") in found(
+        load(write(tmp_path, bench(TINY, 0.1), fit(TINY, 110.0))))
+
+
+def test_seeds_and_simulation_speed(tmp_path):
+    speed = {"build_seconds": 30.2, "idle": {"cycles": 100, "seconds": 2.0, "cpu_seconds": 1.0},
+             "frames": {"cycles": 90, "seconds": 1.0, "cpu_seconds": 1.0}}
+    stock = {"build_seconds": None, "idle": {"cycles": 100, "seconds": 8.0, "cpu_seconds": 4.0},
+             "frames": {"cycles": 90, "seconds": 2.0, "cpu_seconds": 2.0}}
+    speeds = document("nicsec-simspeed", TINY, simulator="verilator", packets="frames of 594",
+                      models={"ours": speed, "theirs": stock})
+    sections = found(load(write(tmp_path, fit(TINY, 100.0, 130.0), speeds)))
+    assert sections["Speed of the simulation", ""].rows == [
+        ["tiny", "ours", "idle", "100", "50", "4.00", "30"], ["tiny", "theirs", "idle", "25", "12", "1.00", ""],
+        ["tiny", "ours", "frames of 594", "90", "90", "2.00", "30"],
+        ["tiny", "theirs", "frames of 594", "45", "45", "1.00", ""]]
+    assert sections["Seeds", ""].rows == [["tiny", "1", "100.0", "lane.walker.addr[3]"],
+                                          ["tiny", "2", "130.0", "lane.walker.addr[3]"]]
 
 
 def test_area_by_block_adds_what_lies_deeper(tmp_path):
@@ -113,8 +155,10 @@ def test_lanes_in_a_row(tmp_path):
     assert [build.config["lanes"] for build in series] == [1, 2, 4]
     assert [build.name for build in series] == ["tiny", "tiny, lanes 2", "tiny, lanes 4"]
     table = found(builds)["Lanes", "tiny"]
-    assert [row[:2] for row in table.rows] == [["1", "8,000"], ["2", "13,000 (+5,000)"], ["4", "23,000 (+5,000)"]]
-    assert [row[2] for row in table.rows] == ["4.00", "8.00 (+4.00)", "16.00 (+4.00)"]
+    assert table.rows[0] == ["LUT4", "8,000", "13,000 (+5,000)", "23,000 (+5,000)"]
+    assert table.rows[1] == ["aes-128-gcm, 80 bytes", "4.00", "8.00 (+4.00)", "16.00 (+4.00)"]
+    # Those that are no preset are there for the series alone.
+    assert [build.name for build in detailed(builds)] == ["tiny"]
 
 
 def test_different_verilog_is_told(tmp_path):
@@ -140,14 +184,14 @@ def test_page_and_plots(tmp_path):
         outcome = CliRunner().invoke(app, ["report", *map(str, paths), "-o", str(tmp_path / directory)])
         assert outcome.exit_code == 0, outcome.output
     plots = sorted(path.name for path in (tmp_path / "out").glob("*.svg"))
-    assert plots == ["area-tiny--lanes-2.svg", "area-tiny.svg", "cycles-tiny-aes-128-gcm.svg", "lanes-tiny.svg",
-                     "throughput-tiny--lanes-2.svg", "throughput-tiny.svg"]
+    assert plots == ["area-tiny.svg", "cycles-tiny-aes-128-gcm.svg", "density.svg", "lanes-tiny.svg",
+                     "latency-tiny.svg", "limit-tiny.svg", "throughput-tiny.svg"]
     for name in plots:
         assert ElementTree.parse(tmp_path / "out" / name).getroot().tag.endswith("svg")
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
     text = (tmp_path / "out" / "report.md").read_text()
     for wanted in ("nicsec nicsec-bench 1", "| lane.walker | 7,900 |", "| WALK | walker IP 9 | 0 | 30 |", "9,999",
-                   "lane.walker.addr[3]", "](throughput-tiny.svg)", "2.38"):
+                   "lane.walker.addr[3]", "](throughput-tiny.svg)", "1.20 (1G)", "24.00 (+12.00)"):
         assert wanted in text
     page = (tmp_path / "out" / "report.html").read_text()
     assert page.count("<svg") == len(plots)
@@ -156,7 +200,7 @@ def test_page_and_plots(tmp_path):
 
 @pytest.mark.parametrize(("text", "message"), [
     ("{", "not JSON"),
-    ("[]", "kind must be one of nicsec-bench, nicsec-fit, nicsec-cycles"),
+    ("[]", "kind must be one of nicsec-bench, nicsec-fit, nicsec-cycles, nicsec-simspeed"),
     ('{"kind": "other"}', "kind must be one of"),
     ('{"kind": "nicsec-fit"}', "nicsec-fit without 'config_hash'"),
 ])

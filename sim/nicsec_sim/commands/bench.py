@@ -103,8 +103,7 @@ def bench(
     if speed:
         found = sim_speed(engine, seed)
         if as_json is not None:
-            values = {"kind": "nicsec-simspeed", "config_hash": engine.hash, **found}
-            as_json.write_text(json.dumps(values, indent=1) + "\n")
+            as_json.write_text(json.dumps(found, indent=1) + "\n")
         return
     with err.status("building the simulation model (only the first time)"):
         model = runner.build_engine(engine, "verilator")

@@ -2,6 +2,7 @@
 """``nicsec report``: one page of throughput, area and where the cycles go, as HTML and Markdown."""
 
 import html
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -16,14 +17,26 @@ from . import out
 __all__ = ["report"]
 
 _TITLE = "Throughput and area"
-_CSS = """body{font:15px/1.45 system-ui,sans-serif;max-width:72em;margin:2em auto;padding:0 1em;color:#222}
-table{border-collapse:collapse;margin:.6em 0 1.2em;font-size:13px}th,td{padding:.2em .6em;border-bottom:1px solid #ddd}
-th{text-align:right;border-bottom:1px solid #888}td{text-align:right}.l{text-align:left}p.n{color:#555;font-size:13px}
-code{font-size:12px}svg{max-width:100%;height:auto}"""
+_CSS = """:root{--ink:#1f2933;--faint:#52606d;--line:#d9dee4;--mark:#2b6cb0}
+body{font:15px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif;max-width:68rem;margin:2rem auto;padding:0 1.2rem;
+color:var(--ink);background:#fff}
+h1{font-size:1.7rem;margin:0 0 .3rem}h2{font-size:1.25rem;margin:2.6rem 0 .6rem;padding-top:.6rem;border-top:1px solid
+var(--line)}h3{font-size:.95rem;margin:1.4rem 0 .4rem}
+nav{display:flex;flex-wrap:wrap;gap:.2rem 1rem;font-size:.9rem;margin:1rem 0}nav a{color:var(--mark)}
+.t{overflow-x:auto}table{border-collapse:collapse;margin:.3rem 0;font-size:.82rem;font-variant-numeric:tabular-nums}
+th,td{padding:.22rem .6rem;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}
+th{border-bottom:1px solid #7b8794;vertical-align:bottom}.l{text-align:left}td.w{white-space:normal}
+tbody tr:hover{background:#f5f7fa}p.n{color:var(--faint);font-size:.85rem;margin:.2rem 0 1rem}
+figure{margin:1rem 0 1.4rem}figcaption{font-weight:600;font-size:.95rem;margin-bottom:.3rem}
+pre{background:#f5f7fa;padding:.8rem 1rem;overflow-x:auto;font-size:.78rem;border-radius:4px}
+svg{width:100%;height:auto}details summary{cursor:pointer;color:var(--faint);font-size:.9rem}"""
+#: Longer texts in a cell may break.
+_LONG = 40
 
 
 def report(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE.json...", help="Written by bench, fit, waterfall.py.")],
+    files: Annotated[list[Path], typer.Argument(
+        metavar="FILE.json...", help="Written by bench, bench --sim-speed, fit, waterfall.py.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Directory to write, made if needed.")],
 ) -> None:
     """Join figures of bench and fit into DIR/report.html and DIR/report.md, with plots as SVG.
@@ -39,7 +52,7 @@ def report(
         output.mkdir(parents=True, exist_ok=True)
         drawn = plots(builds)
         sections = tables(builds)
-        for name, (_, svg) in drawn.items():
+        for name, (*_, svg) in drawn.items():
             (output / name).write_text(svg)
         (output / "report.md").write_text(markdown(builds, sections, drawn))
         (output / "report.html").write_text(page(builds, sections, drawn))
@@ -57,13 +70,25 @@ def _escaped(text: str) -> str:
     return text.replace("|", "\\|").replace("*", "\\*").replace("_", "\\_")
 
 
-def markdown(builds: list[Build], sections: list[tuple[str, list[Table]]], drawn: dict[str, tuple[str, str]]) -> str:
+def _anchor(heading: str) -> str:
+    return re.sub(r"[^a-z]+", "-", heading.lower())
+
+
+def _lead(builds: list[Build]) -> str:
+    return (f"{', '.join(f'`{build.name}`' for build in builds)}: bits a cycle counted in simulation, every frame "
+            "compared with the golden model's, times the clock rate after place and route. Frames are counted without "
+            "preamble and FCS. What was not measured is not here.")
+
+
+def markdown(
+    builds: list[Build], sections: list[tuple[str, list[Table]]], drawn: dict[str, tuple[str, str, str]]
+) -> str:
     """The page for whoever reads the repository."""
-    parts = [f"# {_TITLE}", "Made by these commands; no number here is older than what they wrote:",
-             "```\n" + "\n".join(_commands(builds)) + "\n```"]
-    parts += [f"![{_escaped(title)}]({name})" for name, (title, _) in drawn.items()]
+    parts = [f"# {_TITLE}", _lead(builds)]
     for heading, found in sections:
         parts.append(f"## {heading}")
+        parts += [f"**{_escaped(title)}**\n\n![{_escaped(title)}]({name})"
+                  for name, (section, title, _) in drawn.items() if section == heading]
         for table in found:
             if table.title:
                 parts.append(f"**{_escaped(table.title)}**")
@@ -72,29 +97,49 @@ def markdown(builds: list[Build], sections: list[tuple[str, list[Table]]], drawn
             parts.append("\n".join("| " + " | ".join(row) + " |" for row in (lines[0], rules, *lines[1:])))
             if table.note:
                 parts.append(_escaped(table.note))
+    parts += ["## Commands", "These made the figures, and the last one this page:",
+              "```\n" + "\n".join(_commands(builds)) + "\n```"]
     return "\n\n".join(parts) + "\n"
 
 
-def page(builds: list[Build], sections: list[tuple[str, list[Table]]], drawn: dict[str, tuple[str, str]]) -> str:
+def _html_table(table: Table) -> str:
+    escape = html.escape
+    parts = ["<div class=t><table><thead>"]
+    for n, row in enumerate((table.headings, *table.rows)):
+        shares = [None, *table.shares[n - 1]] if n and table.shares else [None] * len(row)
+        tag, cells = "td" if n else "th", []
+        for at, (text, share) in enumerate(zip(row, shares, strict=True)):
+            kind = " class=l" if at < table.left and len(text) <= _LONG else (
+                ' class="l w"' if at < table.left or len(text) > _LONG else "")
+            depth = 0.5 * min(max(share or 0, 0), 1) ** 2
+            shade = "" if share is None else f' style="background:rgba(47,133,90,{depth:.2f})"'
+            cells.append(f"<{tag}{kind}{shade}>{escape(text)}</{tag}>")
+        parts.append(f"<tr>{''.join(cells)}</tr>" + "</thead><tbody>" * (n == 0))
+    parts.append("</tbody></table></div>")
+    return "\n".join(parts)
+
+
+def page(
+    builds: list[Build], sections: list[tuple[str, list[Table]]], drawn: dict[str, tuple[str, str, str]]
+) -> str:
     """The same with the plots in it, as one file."""
     escape = html.escape
-    parts = [f"<!doctype html><html lang=en><meta charset=utf-8><title>nicsec: {_TITLE}</title><style>{_CSS}</style>",
-             f"<h1>{_TITLE}</h1><p>Made by these commands:</p><pre><code>",
-             escape("\n".join(_commands(builds))), "</code></pre>"]
-    for title, svg in drawn.values():
-        parts.append(f"<h3>{escape(title)}</h3>{svg[svg.index('<svg'):]}")
+    lead = re.sub(r"`(.*?)`", r"<b>\1</b>", escape(_lead(builds)))
+    links = "".join(f"<a href='#{_anchor(heading)}'>{escape(heading)}</a>" for heading, _ in sections)
+    parts = ["<!doctype html><html lang=en><meta charset=utf-8>",
+             '<meta name=viewport content="width=device-width,initial-scale=1">',
+             f"<title>nicsec: {_TITLE}</title><style>{_CSS}</style>", f"<h1>nicsec: {_TITLE.lower()}</h1><p>{lead}</p>",
+             f"<nav>{links}<a href='#commands'>Commands</a></nav>"]
     for heading, found in sections:
-        parts.append(f"<h2>{escape(heading)}</h2>")
+        parts.append(f"<h2 id='{_anchor(heading)}'>{escape(heading)}</h2>")
+        parts += [f"<figure><figcaption>{escape(title)}</figcaption>{svg[svg.index('<svg'):]}</figure>"
+                  for section, title, svg in drawn.values() if section == heading]
         for table in found:
             if table.title:
                 parts.append(f"<h3>{escape(table.title)}</h3>")
-            parts.append("<table>")
-            for n, row in enumerate((table.headings, *table.rows)):
-                tag = "td" if n else "th"
-                left = [" class=l" * (at < table.left) for at in range(len(row))]
-                cells = [f"<{tag}{kind}>{escape(text)}</{tag}>" for kind, text in zip(left, row, strict=True)]
-                parts.append(f"<tr>{''.join(cells)}</tr>")
-            parts.append("</table>")
+            parts.append(_html_table(table))
             if table.note:
                 parts.append(f"<p class=n>{escape(table.note)}</p>")
+    parts += ["<h2 id=commands>Commands</h2><p>These made the figures, and the last one this page:</p><pre><code>",
+              escape("\n".join(_commands(builds))), "</code></pre>"]
     return "\n".join(parts) + "\n</html>\n"
