@@ -9,7 +9,7 @@ from ..choose import round_robin
 from ..sa_layout import SA_ROW_WIDTH, RowRequest
 from ..share import Share, hash_members, join
 from ..units import Units
-from .hash_unit import HashUnit
+from .hash_unit import HashOrder, HashUnit
 from .layout import Done, HashTask, Patch, Progress, line_bits, thread_bits
 from .queue import Queue
 
@@ -101,7 +101,7 @@ class HashPool(wiring.Component):
             m.d.sync += ciphered.bit_select(coming.thread, 1).eq(0)
 
         idle, chosen, offer = Signal(count), Signal(count), Signal(count)
-        given = Signal(task, reset_less=True)
+        taken, given = Signal(task, reset_less=True), Signal(HashOrder(config), reset_less=True)
         free_plain, take_ah, take_plain = Signal(count), Signal(), Signal()
         is_ah = C(((1 << ah) - 1) << (count - ah), count)
         candidates = Signal(count)
@@ -118,7 +118,11 @@ class HashPool(wiring.Component):
         m.d.comb += chosen.eq(round_robin(m, "unit", candidates, 1))
         thread = Signal(thread_bits(config))
         giving = Signal()
-        m.d.comb += read.addr.eq(thread)
+        follows, ends = Signal(), Signal()
+        m.d.comb += [
+            read.addr.eq(thread),
+            ends.eq(self.progress.valid & self.progress.last & (self.progress.thread == thread)),
+        ]
         with m.FSM():
             with m.State("PICK"):
                 m.d.comb += picking.eq(1)
@@ -127,10 +131,17 @@ class HashPool(wiring.Component):
                     m.d.sync += offer.eq(chosen)
                     m.next = "READ"
             with m.State("READ"):
-                m.d.sync += given.eq(read.data)
+                m.d.sync += taken.eq(read.data)
+                m.next = "ORDER"
+            with m.State("ORDER"):
+                m.d.sync += given.eq(HashOrder.of(m, config, taken))
+                m.next = "CIPHERED"
+            with m.State("CIPHERED"):
+                m.d.sync += follows.eq(given.follows & ~ciphered.bit_select(thread, 1) & ~ends)
                 m.next = "GIVE"
             with m.State("GIVE"):
-                # The unit is idle, so it takes the task; its answer to that is not looked at before it has.
+                # The unit is idle, so it takes the task; its answer to that is not looked at before it has. It counts
+                # progress from the next cycle on.
                 m.d.comb += giving.eq(1)
                 m.d.sync += offer.eq(0)
                 m.next = "PICK"
@@ -157,8 +168,8 @@ class HashPool(wiring.Component):
                 m.d.sync += unit.granted.eq(unit.claim)
                 join(m, members, unit, cores)
             m.d.comb += [
-                idle[n].eq(unit.task.ready), unit.task.payload.eq(given),
-                unit.progress.eq(self.progress), unit.ciphered.eq(ciphered),
+                idle[n].eq(unit.task.ready), unit.task.payload.eq(given), unit.task.p.follows.eq(follows & ~ends),
+                unit.progress.eq(self.progress),
                 unit.rsp_valid.eq(self.rsp_valid[n]), unit.rsp_data.eq(self.rsp_data),
             ]
             m.d.comb += unit.task.valid.eq(giving & offer[n])
