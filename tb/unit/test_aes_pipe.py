@@ -236,10 +236,10 @@ def run_loop(dut, threads, jobs, rng=None):
                 for row in written:
                     rows[bus.tag][row] = bus.row
                     if key and first <= row:
-                        assert cycle - start == 3 + 2 * (row - first)
+                        assert cycle - start == 2 + 2 * (row - first)
                         assert bus.row == expand(key)[row - first]
                     elif not key:
-                        assert (cycle - start, bus.row) == (3 + 2 * parity, 0)
+                        assert (cycle - start, bus.row) == (2 + 2 * parity, 0)
                 counts[0] += 1
             if valid and ready:
                 coming.append((payload.tag, (cycle, jobs[len(taken)][1])))

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The AES key schedule a round key at a time, for several keys at once (FIPS 197 section 5.2)."""
 
+from functools import reduce
+from operator import xor
+
 from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -28,7 +31,8 @@ _CONTROL = data.StructLayout({
     "whole": 1, "tail": 1, "straight": 1,
     # AES-192: words 0 and 1 continue the row before; the next row wants its word 1 in the S-boxes.
     "chain": 1, "ahead": 1,
-    "rcon": 8,
+    # What is added to words 0 and 2.
+    "rcon": 8, "tail_rcon": 8,
 })
 
 
@@ -38,7 +42,9 @@ def _control(size, row):
     if size == 0:
         whole, turn = True, row
     elif size == 1:
-        whole, tail, chain, ahead, turn = row % 3 == 0, row % 3 == 1, row % 3 != 0, row % 3 == 0, (4 * row + 2) // 6
+        # Words 0 and 1 of row 1 are the key's.
+        whole, tail, chain, ahead = row % 3 == 0, row % 3 == 1, row % 3 != 0 and row > 1, row % 3 == 0
+        turn = (4 * row + 2) // 6
     else:
         # Row 1 is the key's second half.
         whole, straight, turn = row != 1, row % 2 == 1, row // 2
@@ -47,7 +53,7 @@ def _control(size, row):
         rcon = gf256_mul(rcon, 2)
     return {
         "whole": whole, "tail": tail, "straight": straight, "chain": chain, "ahead": ahead,
-        "rcon": rcon if (whole or tail) and not straight else 0,
+        "rcon": rcon if whole and not straight else 0, "tail_rcon": rcon if tail else 0,
     }
 
 
@@ -58,107 +64,131 @@ class _Step(data.StructLayout):
         super().__init__({"valid": 1, "context": context, "older": 128, "newer": 128, "word": 32})
 
 
+def _words(row):
+    return [row.word_select(3 - k, 32) for k in range(4)]
+
+
 class _Half(wiring.Component):
     """Makes every second row, in two registers.
+
+    What each size adds up has registers of its own, which are zero for the others: a sum of three costs less than a
+    choice and a sum. All are zero when no key is there, so that none lingers.
 
     Members
     -------
     i : In(_Step)
         Taken every cycle.
-    taken : Out(_Step)
-        That, a cycle later, when ``newer`` is to be written; no ``word``.
-    load, first : In(1), In(_Step)
-        Instead of ``taken``'s row the next ``o`` is ``first``.
-    drop, dropped : In
-        Strobe and thread: its keys end here.
+    bus : Out(RowWrite)
+        Write of ``i.newer``, a cycle later.
+    finished : Out(1)
+        What was taken does not come back to where it was: its place is free.
     o : Out(_Step)
         With the row made from ``i``, two cycles after it. Invalid behind the last row.
+    load, context : In
+        With ``load``, ``o`` is a key of ``context`` in the next cycle. None may be there to be taken on.
+    row, word : In(128), In(32)
+        What is added to the next ``o``'s ``newer`` and ``word``, and what besides to ``word``.
+    drop, dropped : In
+        Strobe and thread: its keys end here.
     """
 
-    def __init__(self, context, odd, sbox):
+    def __init__(self, threads, context, odd, sbox):
         self._context = context
         self._odd = odd
         self._sbox = sbox
         step = _Step(context)
         super().__init__({
-            "i": In(step), "taken": Out(step), "load": In(1), "first": In(step), "o": Out(step),
+            "i": In(step), "bus": Out(RowWrite(threads, 8 if odd else 7)), "finished": Out(1), "o": Out(step),
+            "load": In(1), "context": In(context), "row": In(128), "word": In(32),
             "drop": In(1), "dropped": In(context["tag"].shape),
         })
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.sub_word = sub_word = SubBytes(4, self._sbox)
-        taken, valid = self.taken, Signal()
-        control, late = Signal(_CONTROL, reset_less=True), Signal(_CONTROL, reset_less=True)
         m.d.comb += [sub_word.i.eq(self.i.word), sub_word.en.eq(1)]
+
+        def register(name, value, enable=None):
+            """``value``, a cycle later; zero without ``enable``."""
+            value = Value.cast(value)
+            signal = Signal(len(value), name=name, reset_less=True)
+            m.d.sync += signal.eq(value if enable is None else Mux(enable, value, 0))
+            return signal
 
         def kept(context):
             return ~(self.drop & (context.tag == self.dropped))
 
-        # Without a key at work the registers are zero, so that none lingers.
-        going = Signal()
-        m.d.comb += [going.eq(self.i.valid & kept(self.i.context)), taken.valid.eq(valid)]
-        m.d.sync += [valid.eq(going), taken.context.eq(self.i.context), taken.older.eq(0), taken.newer.eq(0)]
-        with m.If(going):
-            m.d.sync += [taken.older.eq(self.i.older), taken.newer.eq(self.i.newer)]
-        with m.Switch(Cat(self.i.context.size, self.i.context.turn)):
+        # The row that is taken is written; what is known of the next one.
+        coming = self.i.context
+        valid, context = Signal(), Signal(self._context, reset_less=True)
+        m.d.sync += [valid.eq(self.i.valid & kept(coming)), context.eq(coming)]
+        row = register("taken", self.i.newer, self.i.valid)
+        count = len(self.bus.rows)
+        places, control_next = Signal(count), Signal(_CONTROL)
+        with m.Switch(Cat(coming.size, coming.turn)):
             for size in range(3):
                 for turn in range(8):
                     with m.Case(turn << 2 | size):
-                        m.d.sync += control.eq(_CONTROL.const(_control(size, 2 * turn + (1 if self._odd else 2))))
-        with m.If(self.i.context.wipe):
-            m.d.sync += control.eq(0)
-
-        # What needs no S-box, while the S-boxes are read.
-        size = taken.context.size
-        x = [taken.older.word_select(3 - k, 32) for k in range(4)]
-        y = [taken.newer.word_select(3 - k, 32) for k in range(4)]
-        base, words = ([Signal(32, name=f"{name}{k}") for k in range(4)] for name in ("base", "word"))
-        for k, middle in enumerate((x[2], x[3], y[0], y[1])):
-            m.d.comb += base[k].eq(Mux(size == 0, y[k], Mux(size == 1, middle, x[k])))
-        rcon = Cat(C(0, 24), control.rcon)
+                        m.d.comb += [
+                            places.eq(1 << (turn + first_round(size) // 2) % count),
+                            control_next.eq(_CONTROL.const(_control(size, 2 * turn + (1 if self._odd else 2)))),
+                        ]
         m.d.comb += [
-            words[0].eq(base[0] ^ Mux(control.chain, y[3], 0) ^ Mux(control.whole, rcon, 0)),
-            words[1].eq(words[0] ^ base[1]),
-            words[2].eq(base[2] ^ Mux(control.tail, rcon, words[1])),
-            words[3].eq(words[2] ^ base[3]),
+            self.bus.row.eq(row), self.bus.tag.eq(context.tag),
+            self.bus.rows.eq(register("rows", Mux(coming.wipe, Const(-1, count), places), self.i.valid)),
+            self.finished.eq(~valid | context.wipe | (context.turn == 7)),
         ]
-        o_valid, context = Signal(), Signal(self._context, reset_less=True)
-        older, plain = Signal(128, reset_less=True), Signal(128, reset_less=True)
-        last, sub = Signal(32, reset_less=True), Signal(32, reset_less=True)
-        done = Signal()
+        work = Signal()
+        m.d.comb += work.eq(self.i.valid & ~coming.wipe)
+        control = data.View(_CONTROL, register("control", control_next, work))
+
+        # Words, but for what comes out of the S-boxes while those are read. Behind a first row there is none that
+        # the odd half could begin with; what a longer key has there is added from outside.
+        begun = coming.turn.any() if self._odd else 1
+        x, y = _words(self.i.older), _words(self.i.newer)
+        base = [
+            reduce(xor, (
+                register(f"from128_{k}", y[k], work & (coming.size == 0)),
+                register(f"from192_{k}", [*x, *y][k + 2], work & (coming.size == 1) & (begun if k < 2 else 1)),
+                register(f"from256_{k}", x[k], work & (coming.size == 2) & begun),
+            ))
+            for k in range(4)
+        ]
+        first, second, third = (Signal(32, name=f"word{k}") for k in range(3))
+        m.d.comb += [
+            first.eq(base[0] ^ register("chain", y[3], work & control_next.chain) ^ Cat(C(0, 24), control.rcon)),
+            second.eq(base[1] ^ first),
+            third.eq(base[2] ^ Cat(C(0, 24), control.tail_rcon)),
+        ]
+        plain = [register(f"plain{k}", word) for k, word in enumerate((first, second, third, base[3] ^ third))]
+        link = register("link", second, ~control.tail)
+        ahead = [register(f"ahead{k}", word, control.ahead) for k, word in enumerate(_words(row)[2:])]
+
+        sub = Cat(sub_word.o.word_select(k, 16)[:8] for k in range(4))
+        turned, straight = sub.rotate_left(8), control.straight
+        whole = [register("whole", turned, control.whole & ~straight)]
+        tail = [link, register("tail", turned, (control.whole | control.tail) & ~straight)]
         if self._odd:
-            m.d.comb += done.eq(taken.context.turn == 7)
+            unturned = register("unturned", sub, control.whole & straight)
+            whole.append(unturned)
+            tail.append(unturned)
+        added = _words(register("row", self.row))
+        sums = [[whole, whole, tail, tail][k] + [plain[k], added[k]] for k in range(4)]
+
+        m.d.sync += [self.o.context.eq(context), self.o.valid.eq(valid & kept(context))]
+        if self._odd:
+            with m.If(context.turn == 7):
+                m.d.sync += self.o.valid.eq(0)
         else:
-            m.d.comb += done.eq(taken.context.wipe)
-        m.d.sync += [
-            o_valid.eq(taken.valid & ~done & kept(taken.context)),
-            context.eq(taken.context),
-            context.turn.eq(taken.context.turn + (0 if self._odd else 1)),
-            late.eq(control),
-            older.eq(taken.newer),
-            plain.eq(Cat(reversed(words))),
-            last.eq(words[3] ^ Mux(control.ahead, y[2] ^ y[3], 0)),
-            sub.eq(Cat(sub_word.o.word_select(k, 16)[:8] for k in range(4))),
-        ]
-        with m.If(self.load):
-            m.d.sync += [
-                o_valid.eq(self.first.valid), context.eq(self.first.context), late.eq(0), older.eq(self.first.older),
-                plain.eq(self.first.newer), last.eq(self.first.word),
-            ]
-
-        turned, whole, tail = Signal(32), Signal(32), Signal(32)
-        m.d.comb += turned.eq(sub.rotate_left(8))
-        if self._odd:
-            m.d.comb += turned.eq(Mux(late.straight, sub, sub.rotate_left(8)))
+            m.d.sync += self.o.context.turn.eq(context.turn + 1)
+            with m.If(context.wipe):
+                m.d.sync += self.o.valid.eq(0)
+            with m.If(self.load):
+                m.d.sync += [self.o.valid.eq(1), self.o.context.eq(self.context)]
         m.d.comb += [
-            whole.eq(Mux(late.whole, turned, 0)),
-            tail.eq(Mux(late.whole | late.tail, turned, 0)),
-            self.o.valid.eq(o_valid),
-            self.o.context.eq(context),
-            self.o.older.eq(older),
-            self.o.newer.eq(plain ^ Cat(tail, tail, whole, whole)),
-            self.o.word.eq(last ^ tail),
+            self.o.older.eq(register("older", row)),
+            self.o.newer.eq(Cat(reduce(xor, words) for words in reversed(sums))),
+            self.o.word.eq(reduce(xor, sums[3] + ahead + ([] if self._odd else [register("word", self.word)]))),
         ]
         return m
 
@@ -168,15 +198,15 @@ class KeyLoop(wiring.Component):
 
     One half of a ring makes the odd round keys, the other the even ones, in two registers each, so that four keys go
     round. All of them advance by a round key in two cycles, which is why a write never meets another: for a job that is
-    transferred in cycle 0, round key r of its thread is written in cycle 3 + 2r, the last one (14) in cycle 31. A
+    transferred in cycle 0, round key r of its thread is written in cycle 2 + 2r, the last one (14) in cycle 30. A
     smaller key's schedule runs on past its last round key: nothing of a longer one before it is left. A wipe writes all
-    even rows in cycle 3 and all odd ones in cycle 5. Either ends the work on an older key of its thread.
+    even rows in cycle 2 and all odd ones in cycle 4. Either ends the work on an older key of its thread.
 
     Round key r goes to row r + 14 - rounds (:class:`.aes_rounds.AesRounds`); what the schedule makes beyond the last
     round key goes to the rows ahead of the first.
 
-    A row is made of the two before it. The key's first half is row 0, and the row "before" that is chosen so that the
-    recurrence gives what the second half holds: the schedule backwards.
+    A row is made of the two before it. The key's first half is put in as row 0, the second is put into row 1, whole, or
+    for AES-192 its words 0 and 1.
 
     Parameters
     ----------
@@ -192,6 +222,7 @@ class KeyLoop(wiring.Component):
     """
 
     def __init__(self, threads, *, sbox="bram"):
+        self._threads = threads
         self._sbox = sbox
         super().__init__({
             "i": In(stream.Signature(ScheduleJob(threads))),
@@ -202,46 +233,29 @@ class KeyLoop(wiring.Component):
         m = Module()
         job = self.i.payload
         context = data.StructLayout({"size": 2, "wipe": 1, "turn": 3, "tag": len(job.tag)})
-        m.submodules.odd_half = odd = _Half(context, True, self._sbox)
-        m.submodules.even_half = even = _Half(context, False, self._sbox)
-        m.d.comb += [odd.i.eq(even.o), even.i.eq(odd.o)]
-
+        m.submodules.odd_half = odd = _Half(self._threads, context, True, self._sbox)
+        m.submodules.even_half = even = _Half(self._threads, context, False, self._sbox)
         # Even rows are written from where the half of odd rows takes them up, and the other way about.
-        for bus, taken in ((self.even, odd.taken), (self.odd, even.taken)):
-            count = len(bus.rows)
-            places = Signal(count)
-            with m.Switch(Cat(taken.context.size, taken.context.turn)):
-                for size in range(3):
-                    for turn in range(count):
-                        with m.Case(turn << 2 | size):
-                            m.d.comb += places.eq(1 << (turn + first_round(size) // 2) % count)
-            register = Signal.like(bus, reset_less=True)
-            m.d.sync += [
-                register.row.eq(taken.newer), register.tag.eq(taken.context.tag),
-                register.rows.eq(Mux(taken.valid, Mux(taken.context.wipe, -1, places), 0)),
-            ]
-            m.d.comb += bus.eq(register)
+        m.d.comb += [odd.i.eq(even.o), even.i.eq(odd.o), self.even.eq(odd.bus), self.odd.eq(even.bus)]
 
-        # A key's place is free when it comes round to the even half: two cycles from the odd one.
+        # A place that is free in the odd half is so in the even one, where keys enter, two cycles later.
         free, load = Signal(), Signal()
-        m.d.sync += [
-            free.eq(~odd.taken.valid | odd.taken.context.wipe | (odd.taken.context.turn == 7)), self.i.ready.eq(free),
-        ]
-        b = [job.second.word_select(3 - k, 32) for k in range(4)]
-        last = job.first.word_select(0, 32)
+        m.d.sync += [free.eq(odd.finished), self.i.ready.eq(free)]
         m.d.comb += [
             load.eq(self.i.valid & self.i.ready),
             *(half.drop.eq(load) for half in (odd, even)),
             *(half.dropped.eq(job.tag) for half in (odd, even)),
             even.load.eq(load),
-            even.first.valid.eq(1),
-            even.first.context.size.eq(job.size),
-            even.first.context.wipe.eq(job.wipe),
-            even.first.context.tag.eq(job.tag),
-            even.first.newer.eq(job.first),
-            even.first.older.eq(Mux(
-                job.size[1], Cat(b[2] ^ b[3], b[1] ^ b[2], b[0] ^ b[1], b[0]), Cat(b[0] ^ b[1], b[0] ^ last, C(0, 64))
-            )),
-            even.first.word.eq(Mux(job.size[0], b[1], last)),
+            even.context.size.eq(job.size), even.context.wipe.eq(job.wipe), even.context.tag.eq(job.tag),
         ]
+        later, second = (Signal(128, name=name, reset_less=True) for name in ("later", "second"))
+        m.d.sync += [later.eq(0), second.eq(later)]
+        m.d.comb += odd.row.eq(second)
+        with m.If(load):
+            # AES-192's first use of the S-boxes is for its last word.
+            m.d.comb += [
+                even.row.eq(job.first),
+                even.word.eq(Mux(job.size[0], job.first[:32] ^ _words(job.second)[1], 0)),
+            ]
+            m.d.sync += later.eq(job.second)
         return m
