@@ -51,12 +51,15 @@ class Walker(wiring.Component):
         When a checksum is asked for: what is left inside the innermost level.
     addr : Out
         Word of the frame to be read; ``word`` shows it from the second cycle behind.
+    stall : In(1)
+        The walk stands still, and such cycles count nowhere here; rows that it has asked for come nevertheless.
     row_req, row_rsp : streams
         Rows of the SA table. Both ops of a level are asked for at once.
     lead : Out(array of 2 LeadRow), informed : Out(1)
         Row 0 of the ops of the level that was walked last; they are there from the cycle ``informed`` is 1.
     again : In(1)
-        Strobe, from the second cycle behind ``done`` on: row 0 of the ops of the outer level is fetched into ``lead``.
+        Strobe, from the second cycle without ``stall`` behind ``done`` on: row 0 of the ops of the outer level is
+        fetched into ``lead``.
     """
 
     def __init__(self, config):
@@ -71,6 +74,7 @@ class Walker(wiring.Component):
             "region": Out(RegionLayout(config)),
             "addr": Out(word_bits(config)),
             "word": In(32),
+            "stall": In(1),
             "row_req": Out(stream.Signature(RowRequest(config))),
             "row_rsp": In(stream.Signature(128)),
             "lead": Out(data.ArrayLayout(LeadRow, 2)),
@@ -79,7 +83,8 @@ class Walker(wiring.Component):
         })
 
     def elaborate(self, platform):
-        m = Module()
+        rows, m = Module(), Module()
+        rows.submodules.walk = EnableInserter(~self.stall)(m)
         config = self._config
         bits, words = byte_bits(config), word_bits(config)
 
@@ -95,22 +100,21 @@ class Walker(wiring.Component):
         fetch = Signal()
         asked, answered = Signal(range(ops + 1), init=ops), Signal(range(ops + 1), init=ops)
         informed = self.informed
-        m.d.comb += [
-            fetch.eq(self.again),
+        rows.d.comb += [
             self.row_req.valid.eq(asked != ops),
             self.row_req.p.slot.eq(self.job.levels[level].slot),
             self.row_req.p.op.eq(asked[0]),
             self.row_req.p.row.eq(0),
             self.row_rsp.ready.eq(answered != ops),
         ]
-        m.d.sync += informed.eq(answered == ops)
-        with m.If(self.row_req.valid & self.row_req.ready):
-            m.d.sync += asked.eq(asked + 1)
-        with m.If(self.row_rsp.valid & self.row_rsp.ready):
-            m.d.sync += [lead[answered[0]].eq(self.row_rsp.payload), answered.eq(answered + 1)]
-        with m.If(fetch):
-            m.d.sync += [asked.eq(0), answered.eq(0), informed.eq(0)]
-        m.d.sync += [
+        rows.d.sync += informed.eq(answered == ops)
+        with rows.If(self.row_req.valid & self.row_req.ready):
+            rows.d.sync += asked.eq(asked + 1)
+        with rows.If(self.row_rsp.valid & self.row_rsp.ready):
+            rows.d.sync += [lead[answered[0]].eq(self.row_rsp.payload), answered.eq(answered + 1)]
+        with rows.If((fetch & ~self.stall) | self.again):
+            rows.d.sync += [asked.eq(0), answered.eq(0), informed.eq(0)]
+        rows.d.sync += [
             has_esp.eq(~lead[0].control.ah if config.has_ah else 1),
             has_ah.eq((lead[0].control.ah | lead[1].control.present) if config.has_ah else 0),
             ah_op.eq(~lead[0].control.ah),
@@ -453,4 +457,4 @@ class Walker(wiring.Component):
                     m.d.comb += self.done.eq(1)
                     m.next = "IDLE"
 
-        return m
+        return rows

@@ -90,12 +90,15 @@ class Front(wiring.Component):
 
         m.submodules.cache = cache = LineCache(config)
         stall = cache.stall
-        m.submodules.walker = walker = EnableInserter(~stall)(Walker(config))
+        m.submodules.walker = walker = Walker(config)
         job, loaded = self.job.p.job, self.job.p.loaded
         connect(m, cache.fetch, flipped(self.fetch))
+        connect(m, walker.row_req, flipped(self.row_req))
+        connect(m, flipped(self.row_rsp), walker.row_rsp)
         m.d.comb += [
             walker.job.eq(job),
             walker.word.eq(cache.word),
+            walker.stall.eq(stall),
             cache.base.eq(self.job.p.base),
             cache.last.eq((loaded.length + 1) >> 4),
             cache.hint.eq(cache.last),
@@ -103,19 +106,6 @@ class Front(wiring.Component):
             cache.rsp_valid.eq(self.rsp_valid),
             cache.rsp_data.eq(self.rsp_data),
         ]
-
-        # A walker that stands still neither gives nor takes rows. But what it asks for goes out meanwhile: its rows
-        # are on their way when the line comes that it stands for.
-        asked = Signal()
-        m.d.comb += [
-            self.row_req.valid.eq(walker.row_req.valid & ~asked),
-            self.row_req.payload.eq(walker.row_req.payload),
-            walker.row_req.ready.eq(self.row_req.ready | asked),
-            walker.row_rsp.valid.eq(self.row_rsp.valid),
-            walker.row_rsp.payload.eq(self.row_rsp.payload),
-            self.row_rsp.ready.eq(walker.row_rsp.ready & ~stall),
-        ]
-        m.d.sync += asked.eq(stall & (asked | (walker.row_req.valid & self.row_req.ready)))
 
         walking, summing = Signal(), Signal()
         m.d.comb += [cache.active.eq(walking | summing), cache.addr.eq(walker.addr)]
