@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from .fit import Progress, locked, run_tool
+from .fit import Progress, locked, run_tool, store
 
 __all__ = ["FAMILIES", "area"]
 
@@ -80,5 +80,5 @@ def area(text: str, top: str, family: str, *, build: Path, progress: Progress | 
         kinds, others = _grouped(family, cells)
         result = {"top": top, "family": family, "script": FAMILIES[family], "tools": tool, "kinds": kinds,
                   "others": others, "cells": dict(sorted(cells.items())), "directory": str(directory)}
-        cached.write_text(json.dumps(result, indent=1))
+        store(cached, result)
         return result

@@ -21,11 +21,14 @@ from typing import Any
 
 from .netlist import block_paths, blocks, source_path
 
-__all__ = ["CORES", "DEVICES", "FitError", "Options", "core_verilog", "fit", "locked", "run_tool", "shift_wrapper",
-           "summary"]
+__all__ = ["CORES", "DEVICES", "PACKAGES", "FitError", "Options", "core_verilog", "fit", "locked", "run_tool",
+           "shift_wrapper", "store", "summary"]
 
 #: Devices of nextpnr-ecp5; the 5G parts exist in speed grade 8 only.
 DEVICES = ("12k", *(f"{family}{size}k" for family in ("", "um-", "um5g-") for size in (25, 45, 85)))
+
+#: The largest package of the devices of each size.
+PACKAGES = {"12k": "CABGA381", "25k": "CABGA381", "45k": "CABGA554", "85k": "CABGA756"}
 
 #: Cores that can be fitted alone: class by short name.
 CORES = {
@@ -60,7 +63,7 @@ class Options:
     speed : int
         Speed grade 6, 7 or 8.
     package : str
-        Package, which bounds the pins.
+        Package, which bounds the pins; without one the device's largest.
     seed : int
         Seed of placement; Fmax moves by some 5 % with it.
     freq : float
@@ -76,7 +79,7 @@ class Options:
 
     device: str = "85k"
     speed: int = 8
-    package: str = "CABGA756"
+    package: str | None = None
     seed: int = 1
     freq: float = 250.0
     nowidelut: bool = True
@@ -87,6 +90,8 @@ class Options:
         for field, allowed in (("device", DEVICES), ("speed", (6, 7, 8))):
             if getattr(self, field) not in allowed:
                 raise ValueError(f"{field} must be one of {', '.join(map(str, allowed))}, not {getattr(self, field)!r}")
+        if self.package is None:
+            object.__setattr__(self, "package", PACKAGES[self.device.rpartition("-")[2]])
         if not self.freq > 0:
             raise ValueError(f"freq must be more than 0 MHz, not {self.freq!r}")
 
@@ -131,6 +136,13 @@ def locked(directory: Path) -> Iterator[None]:
     with (directory / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def store(path: Path, values: Any) -> None:
+    """Write ``values`` as JSON to ``path`` in one step, so that a run that was stopped leaves all of it or nothing."""
+    beside = path.with_suffix(".new")
+    beside.write_text(json.dumps(values, indent=1))
+    beside.replace(path)
 
 
 def run_tool(tool: str, arguments: list[str], directory: Path, progress: Progress | None) -> None:
@@ -273,7 +285,10 @@ def fit(
             netlist = directory / "netlist.json"
             netlist.unlink(missing_ok=True)
             os.link(Path(build) / synthesis["directory"] / "netlist.json", netlist)
-            run_tool("nextpnr", arguments, directory, progress)
+            # The name says that the report is whole.
+            run_tool("nextpnr", [argument.replace("report.json", "report.new") for argument in arguments], directory,
+                     progress)
+            (directory / "report.new").replace(directory / "report.json")
         report = json.loads((directory / "report.json").read_text())
         clocks = {name: clock["achieved"] for name, clock in report["fmax"].items()}
         if not clocks:
@@ -292,7 +307,7 @@ def fit(
             "critical_path": critical,
             "directory": str(directory),
         }
-        cached.write_text(json.dumps(result, indent=1))
+        store(cached, result)
         return result
 
 
@@ -336,7 +351,7 @@ def _synthesise(
             "blocks": blocks(netlist[top]["cells"], paths),
             "paths": sorted(paths),
         }
-        cached.write_text(json.dumps(result, indent=1))
+        store(cached, result)
         return result
 
 

@@ -13,7 +13,7 @@ from nicsec_sim import fit as module
 from nicsec_sim import runner
 from nicsec_sim.cli import app
 from nicsec_sim.errors import InputError
-from nicsec_sim.fit import FitError, Options, core_verilog, fit, shift_wrapper, summary
+from nicsec_sim.fit import DEVICES, FitError, Options, core_verilog, fit, shift_wrapper, summary
 from nicsec_sim.report import load, tables
 from typer.testing import CliRunner
 
@@ -120,6 +120,36 @@ def test_options_are_checked(field, value, message):
         Options(**{field: value})
 
 
+@pytest.mark.parametrize("device", DEVICES)
+def test_package_is_one_that_the_device_has(device):
+    options = Options(device=device)
+    assert options.package == {"12": "CABGA381", "25": "CABGA381", "45": "CABGA554", "85": "CABGA756"}[device[-3:-1]]
+    assert f"--package={options.package}" in module._arguments(options)
+    assert Options(device=device, package="CABGA256").package == "CABGA256"
+
+
+def test_default_package_places(build):
+    """A part without the package of the largest one."""
+    assert fit(_DESIGN, "mac", options=Options(device="25k", freq=100.0), build=build)["fmax_mhz"] > 20
+
+
+def test_a_run_that_was_stopped_goes_on(build, monkeypatch):
+    """What synthesis left is used, what place and route left unfinished is not."""
+    options, tools = replace(_OPTIONS, seed=7), []
+    run = module.run_tool
+
+    def stop(tool, arguments, directory, progress):
+        (directory / "report.new").write_text('{"fmax": {')
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "run_tool", stop)
+    with pytest.raises(KeyboardInterrupt):
+        fit(_DESIGN, "mac", options=options, build=build)
+    monkeypatch.setattr(module, "run_tool", lambda tool, *more: (tools.append(tool), run(tool, *more)))
+    assert fit(_DESIGN, "mac", options=options, build=build)["seed"] == 7
+    assert tools == ["nextpnr"]
+
+
 def test_cores_by_name():
     assert "module core(" in core_verilog("ghash", {"digit": 1})
     with pytest.raises(ValueError, match=r"^core must be one of aes, .*, not 'rsa'$"):
@@ -127,10 +157,10 @@ def test_cores_by_name():
 
 
 def test_command_says_what_is_wrong():
-    command = [sys.executable, "-m", "nicsec_sim.fit", "core", "ghash", "digit=3"]
+    command = [sys.executable, "-m", "nicsec_sim.fit", "core", "ghash", "digit=33"]
     run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 1
-    assert run.stderr == "error: digit must be one of 1, 2, 4, 8, 16, 32, not 3\n"
+    assert run.stderr == "error: digit must be an integer from 1 to 32, not 33\n"
 
 
 _NESTED = """

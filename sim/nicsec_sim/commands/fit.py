@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """``nicsec fit``: area and routed Fmax of a whole configuration on ECP5, area on other parts, with the open tools."""
 
+import contextlib
 import json
+import signal
 import statistics
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +25,8 @@ from . import err, out, reserve
 __all__ = ["fit"]
 
 _TOP = "nicsec"
+#: Seconds between two lines of progress where no terminal shows it.
+_PAUSE = 60.0
 
 
 @with_config_flags
@@ -28,6 +34,7 @@ def fit(
     preset: PresetOption = None,
     config: ConfigOption = None,
     device: Annotated[str, typer.Option(help=f"One of {', '.join(DEVICES)}; 85k is the LFE5U-85F.")] = "85k",
+    package: Annotated[str | None, typer.Option(help="Its package; without one the device's largest.")] = None,
     speed: Annotated[int, typer.Option(help="Speed grade: 6, 7 or 8.")] = 8,
     seed: Annotated[list[int], typer.Option("--seed", help="Seed of the placement; may be repeated.")] = (1,),
     freq: Annotated[float, typer.Option(help="Clock in MHz that place and route strives for.")] = 200.0,
@@ -41,17 +48,20 @@ def fit(
 ) -> None:
     """Synthesise, place and route an engine for ECP5 behind shift registers, or count its cells on another family.
 
-    Each seed is kept in build/fit as soon as it is done, so a run that was stopped goes on where it was: large
-    configurations take an hour, best in the background with -o.
+    Each seed is kept in build/fit as soon as it is done, and what was synthesised serves all, so a run that was stopped
+    goes on where it was. Large configurations take an hour, best in the background with -o: a terminal that is closed
+    does not stop them, and without one progress is a line now and then.
     """
     from nicsec.engine import Engine
 
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     engine = config_from_flags(preset, config, overrides)
     for family in area_of or ():
         if family not in FAMILIES:
             raise InputError(f"--area must be one of {', '.join(FAMILIES)}, not {family!r}")
     try:
-        runs = [] if area_of else [Options(device=device, speed=speed, seed=number, freq=freq) for number in seed]
+        options = {"device": device, "package": package, "speed": speed, "freq": freq}
+        runs = [] if area_of else [Options(seed=number, **options) for number in seed]
     except ValueError as error:
         raise InputError(f"--{error}") from None
     if output is not None:
@@ -59,14 +69,10 @@ def fit(
     text = runner.verilog_path(lambda: Engine(engine), _TOP, engine.hash).read_text()
     document = {**provenance("nicsec-fit", engine, text.encode()), "runs": [], "areas": []}
     build = Path(runner.cache_root()) / "fit"
-    jobs: list[tuple[str, Any]] = [(f"seed {options.seed}", options) for options in runs]
+    jobs: list[tuple[str, Any]] = [(f"seed {run.seed}", run) for run in runs]
     jobs += [(family, family) for family in area_of or ()]
     for title, job in jobs:
-        with err.status(f"{title}: synthesis") as status:
-
-            def show(tool, line, status=status, title=title):
-                status.update(f"{title}: {tool}: {line[:60]}")
-
+        with _shown(title) as show:
             try:
                 if isinstance(job, Options):
                     result = place_and_route(text, _TOP, options=job, build=build, progress=show)
@@ -82,6 +88,27 @@ def fit(
             print(json.dumps(result), flush=True)
     if not as_json:
         _show(document, path, blocks)
+
+
+@contextlib.contextmanager
+def _shown(title: str) -> Iterator[Callable[[str, str], None]]:
+    """A function that shows what the tools say: the last line of it on a terminal, else a line a minute."""
+    if err.is_terminal:
+        with err.status(f"{title}: synthesis") as status:
+            yield lambda tool, line: status.update(f"{title}: {tool}: {line[:60]}")
+        return
+    began = told = time.monotonic()
+    last = ""
+
+    def tell(tool: str, line: str) -> None:
+        nonlocal told, last
+        now = time.monotonic()
+        if tool != last or now - told >= _PAUSE:
+            told, last = now, tool
+            text = f"{title}: {now - began:.0f} s: {tool}: {line[:80]}"
+            err.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    yield tell
 
 
 def _show(document: dict[str, Any], path: bool, blocks: bool) -> None:
