@@ -239,6 +239,6 @@ def test_the_command_writes_what_the_report_reads(tmp_path, monkeypatch):
     (build,) = load([path, area_path])
     assert (len(build.runs), build.areas[0]["family"], build.runs[0]["ff"]) == (2, "ice40", 18)
     titles = [title for title, _ in tables([build])]
-    assert titles == ["Builds", "Area by block", "Critical paths", "Other parts, area only"]
+    assert titles == ["Builds", "Area by block", "Seeds", "Critical paths", "Other parts, area only"]
     with pytest.raises(InputError, match=r"--area must be one of xilinx, ice40, gowin, nexus, not 'asic'"):
         CliRunner().invoke(app, ["fit", "--area", "asic"], catch_exceptions=False)
