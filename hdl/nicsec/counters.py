@@ -39,7 +39,7 @@ class Counters(wiring.Component):
     work of each of ``UNIT_KINDS``. Word ``STATUS_BASE + n`` counts status n modulo 2**32; status 0 is packets out.
 
     An event is taken every 5 cycles, every 4 when its status is an error; the stream waits meanwhile, so nothing is
-    lost. A read is answered between two events, at most 49 cycles after it was asked. Reading a low half keeps the high
+    lost. A read is answered between two events, at most 50 cycles after it was asked. Reading a low half keeps the high
     half of that moment for the next read of any high half.
 
     An event adds to low halves alone, which are kept with a bit more. When that is set, and every ``SWEEP_CYCLES``
@@ -194,12 +194,14 @@ class Counters(wiring.Component):
                     m.next = "IDLE"
             with m.State("READ_HIGH"):
                 m.d.comb += word.eq(self.addr | 1)
-                m.d.sync += [self.value.eq(Mux(~self.addr[5] & self.addr[0], high, port.data)), self.done.eq(1)]
+                m.next = "ANSWER"
+            with m.State("ANSWER"):
+                m.d.sync += [self.value.eq(Mux(~self.addr[5] & self.addr[0], high, old)), self.done.eq(1)]
                 m.d.sync += asked.eq(0)
                 m.next = "KEEP_HIGH"
             with m.State("KEEP_HIGH"):
                 with m.If(~self.addr[5] & ~self.addr[0]):
-                    m.d.sync += high.eq(port.data)
+                    m.d.sync += high.eq(old)
                 m.next = "IDLE"
         # Told anew in the cycle in which a sweep begins, either brings another sweep.
         with m.If(total[32] & total_keeps):
