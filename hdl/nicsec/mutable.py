@@ -75,6 +75,8 @@ class Mutable(wiring.Component):
         routing header of unknown type with segments left.
     route : Out(RouteLayout)
     i, o : streams of PassWord
+    icv_end : Out(1)
+        With ``o``: the last word of the ICV.
     """
 
     def __init__(self, config):
@@ -94,6 +96,7 @@ class Mutable(wiring.Component):
             "route": Out(RouteLayout(words)),
             "i": In(stream.Signature(PassWord)),
             "o": Out(stream.Signature(PassWord)),
+            "icv_end": Out(1),
         })
 
     def elaborate(self, platform):
@@ -159,6 +162,7 @@ class Mutable(wiring.Component):
                 with m.If(self.i.valid):
                     m.next = "MASK"
             with m.State("MASK"):
+                m.d.sync += self.icv_end.eq(self.enable & (icv_left == 1))
                 with m.If(in_options):
                     m.next = "OPTIONS"
                 with m.Else():

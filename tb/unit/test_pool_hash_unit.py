@@ -17,8 +17,11 @@ from nicsec.crypto.sha1 import Sha1
 from nicsec.crypto.sha256 import Sha256
 from nicsec.pool.hash_unit import HashOrder, HashUnit
 from nicsec.pool.layout import HashTask
+from nicsec_sim.model.mutable import masked_headers
+from nicsec_sim.model.parse import Refused
 from streams import get, put, run
 from test_hmac import midstates
+from test_mutable import damaged, good, ipv4, ipv6, routed_twice, tlvs
 
 CONFIG = Config(lanes=4, units="shared", sa_slots=16)
 LINES = CONFIG.ring_lines
@@ -81,6 +84,35 @@ def esp_case(rng, slot, words, *, follows=False, esn=False, start=None, base=Non
             at = min(at + rng.choice((4, 4, 4, 8, 12)), end)
             case.steps.append((rng.choice((1, 3, 12, 40)), at, at == end))
     return case
+
+
+def ah_case(rng, slot, packet, header, *, tail=None, short=False, padded=False, esn=None):
+    """An AH pass over a datagram whose headers are ``packet``; ``tail`` bytes follow the AH header."""
+    name, _ = KEYS[slot]
+    icv_words = 4 if name == "sha256" and not short else 3
+    start = rng.randrange(4, 20)
+    tail = rng.randrange(90) if tail is None else tail
+    fixed, field_, rest = rng.randbytes(12), bytes(4 * icv_words), rng.randbytes(4 * padded + tail)
+    before, junk = rng.randbytes(4 * start), rng.randbytes(40)
+    raw = before + packet + fixed + rng.randbytes(4 * icv_words) + rest
+    end = len(raw)
+    raw += junk
+    raw = raw[: len(raw) // 4 * 4]
+    status, covered = Status.SUCCESS, b""
+    try:
+        covered = masked_headers(packet, header) + fixed + field_ + rest
+    except Refused as refusal:
+        status = Status(refusal.status.value)
+    head = start + len(packet) // 4
+    task = {
+        "thread": rng.randrange(CONFIG.lanes), "packet": rng.randrange(CONFIG.packets), "last": rng.randrange(2),
+        "slot": slot, "op": rng.randrange(2), "auth": AUTHS[name], "icv_words": icv_words,
+        "esn": rng.randrange(2) if esn is None else esn, "seq_high": rng.getrandbits(32), "esp": 0,
+        "ipv6": header.version == 6, "chained": len(packet) > (20 if header.version == 4 else 40), "follows": 0,
+        "base": rng.randrange(LINES), "start": start, "header": head, "end": end,
+    }
+    words = [int.from_bytes(raw[at : at + 4], "big") for at in range(0, len(raw), 4)]
+    return Case(task, words, covered, icv_at=head + 3, status=status, final=len(words))
 
 
 class Bench(wiring.Component):
@@ -217,7 +249,7 @@ def hashed(cases, rng, *, ah=False, slow=True, latency=(8, 20), row_latency=8):
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.parametrize("ah", [False])
+@pytest.mark.parametrize("ah", [False, True])
 def test_esp(ah, seed):
     print(f"seed {seed}")
     rng = random.Random(seed)
@@ -230,7 +262,7 @@ def test_esp(ah, seed):
 
 
 @pytest.mark.parametrize("slow", [False, True])
-@pytest.mark.parametrize("ah", [False])
+@pytest.mark.parametrize("ah", [False, True])
 def test_follows(ah, slow):
     seed = 3
     print(f"seed {seed}")
@@ -242,7 +274,41 @@ def test_follows(ah, slow):
     hashed(cases, rng, ah=ah, slow=slow)
 
 
-@pytest.mark.parametrize("ah", [False])
+def test_tails_of_ah():
+    """Every length of the last word and of the last block, with ESN and without."""
+    seed = 5
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    cases = []
+    for n, tail in enumerate((*range(0, 24), *range(40, 48))):
+        for esn in range(2):
+            packet, header = ipv4(rng, b"") if rng.randrange(2) else ipv6(rng, [(60, tlvs(rng))])
+            cases.append(ah_case(rng, n % 2 + 2 * esn, packet, header, tail=tail, esn=esn))
+    hashed(cases, rng, ah=True, slow=False)
+
+
+@pytest.mark.parametrize("make", [good, damaged, routed_twice])
+@pytest.mark.parametrize("seed", [6, 7])
+def test_headers_of_ah(make, seed):
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    cases = []
+    for packet, header in make(rng):
+        cases.append(ah_case(
+            rng, rng.randrange(len(KEYS)), packet, header, tail=rng.randrange(12), short=rng.randrange(2),
+            padded=rng.randrange(2),
+        ))
+        if rng.random() < 0.2:
+            cases.append(esp_case(rng, rng.randrange(len(KEYS)), rng.randrange(4, 40), follows=rng.randrange(2)))
+    for left in range(4):
+        packet, header = ipv6(rng, [(43, bytes([0, left]) + rng.randbytes(4 + 16 * 3))])
+        cases.append(ah_case(rng, left, packet, header, tail=0))
+    refused = sum(case.status != Status.SUCCESS for case in cases)
+    assert (refused > 0) == (make is not good)
+    hashed(cases, rng, ah=True, slow=seed == 6)
+
+
+@pytest.mark.parametrize("ah", [False, True])
 @pytest.mark.parametrize("slot", range(2))
 @pytest.mark.parametrize(("length", "share"), [(1476, 0.95), (462 // 4 * 4, 0.88)])
 def test_keeps_its_core_busy(slot, length, share, ah):

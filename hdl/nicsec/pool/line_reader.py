@@ -15,18 +15,22 @@ _WORDS = 4
 _LINES = 2
 
 
-def gated_word(m, line, number, enable):
-    """Word ``number`` of ``line``, a cycle later; zero if not ``enable``.
+def gated_word(m, line, number, enable, wanted=(1,)):
+    """Word ``number`` of ``line``, a cycle later; zero if not ``enable``. ``wanted`` are enables of equal parts of it,
+    the lowest first.
 
     Each word has a register that is cleared unless it is chosen, so that choosing is an OR, half of the multiplexer.
     """
     words = []
+    bits = 32 // len(wanted)
     for n in range(_WORDS):
         word = Signal(32, name=f"word_{n}", reset_less=True)
-        with m.If(enable & (number == n)):
-            m.d.sync += word.eq(line[128 - 32 * (n + 1) : 128 - 32 * n])
-        with m.Else():
-            m.d.sync += word.eq(0)
+        for part, want in enumerate(wanted):
+            at = bits * part
+            with m.If(enable & (number == n) & want):
+                m.d.sync += word[at : at + bits].eq(line[96 - 32 * n + at :][:bits])
+            with m.Else():
+                m.d.sync += word[at : at + bits].eq(0)
         words.append(word)
     return words[0] | words[1] | words[2] | words[3]
 
@@ -37,13 +41,17 @@ class LineReader(wiring.Component):
     Parameters
     ----------
     config : Config
+    bytewise : bool
+        Whether the last word may have less than four bytes.
 
     Members
     -------
     start : In(1)
-        Strobe; ``first``, ``end`` (places) and ``follows`` go with it. Everything before has been taken.
+        Strobe; ``first``, ``end`` (places), ``seek`` and ``follows`` go with it. Everything before has been taken.
     first, end : In(place)
         The range has a word at least.
+    seek : In(1)
+        Nothing is read; ``place`` becomes ``first``.
     follows : In(1)
         The range may be read up to the line of the last progress; without it all of it may.
     thread : In
@@ -58,18 +66,22 @@ class LineReader(wiring.Component):
         Strobe, with ``valid``.
     word : Out(32)
         What was taken in the cycle before, or zero.
+    size : In(2)
+        With ``bytewise``: bytes of the last word, modulo four; those behind it are zero.
     place : Out, step : In(1)
         When all has been taken ``place`` is ``end``, and then moves on by a word with each ``step``.
     """
 
-    def __init__(self, config):
+    def __init__(self, config, *, bytewise=False):
         self._config = config
+        self._bytewise = bytewise
         place, line = place_bits(config), line_bits(config)
         progress = Progress(config)
         super().__init__({
             "start": In(1),
             "first": In(place),
             "end": In(place),
+            "seek": In(1),
             "follows": In(1),
             "thread": In(progress.members["thread"]),
             "progress": In(progress),
@@ -80,6 +92,7 @@ class LineReader(wiring.Component):
             "last": Out(1),
             "take": In(1),
             "word": Out(32),
+            **({"size": In(2)} if bytewise else {}),
             "place": Out(place),
             "step": In(1),
         })
@@ -142,7 +155,10 @@ class LineReader(wiring.Component):
             m.d.sync += held.eq(coming)
         with m.If(self.take):
             m.d.sync += number.eq(number + 1)
-        m.d.comb += self.word.eq(gated_word(m, held, number, self.take))
+        wanted = [1]
+        if self._bytewise:
+            wanted = [~self.last | (self.size > n) | (self.size == 0) for n in reversed(range(4))]
+        m.d.comb += self.word.eq(gated_word(m, held, number, self.take, wanted))
 
         # Behind the range.
         place_word = Signal(2, reset_less=True)
@@ -155,7 +171,7 @@ class LineReader(wiring.Component):
         with m.If(self.start):
             m.d.sync += [
                 line.eq(self.first[2:]), number.eq(self.first), end_line.eq(self.end[2:]), end_word.eq(self.end),
-                place_word.eq(self.end), tail.eq(self.end[:2].any()), fetched.eq(0),
+                place_word.eq(Mux(self.seek, self.first, self.end)), tail.eq(self.end[:2].any()), fetched.eq(self.seek),
                 whole.eq(~self.follows), known.eq(0),
             ]
         return m
