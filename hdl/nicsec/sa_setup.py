@@ -78,7 +78,7 @@ class SASetup(wiring.Component):
     result is given, the window and whatever of it lay in registers here are zero.
 
     The time of an add depends on the algorithms, the key size and the wait for the crypto units only. With the units
-    free: 209 cycles for AES-128-GCM, 422 for AES-256-CBC with HMAC-SHA-256, of which 128 empty the window. The units
+    free: 216 cycles for AES-128-GCM, 429 for AES-256-CBC with HMAC-SHA-256, of which 128 empty the window. The units
     are held for one GHASH subkey, one midstate or the keys of one MAC at a time.
 
     Parameters
@@ -147,6 +147,7 @@ class SASetup(wiring.Component):
         row = Signal(SA_ROW_WIDTH)
         word = Signal(32)
         shift, from_window = Signal(), Signal()
+        window_word = Signal(32)
         beat = Signal(3)
         emptying = Signal()
         updating = Signal()
@@ -156,9 +157,10 @@ class SASetup(wiring.Component):
             m.d.sync += row.eq(_doubled(row))
         with m.Elif(shift | from_window):
             m.d.sync += row.eq(Cat(word, row))
-        # The memory answers late in the cycle, so what it says meets one choice and nothing else.
         with m.If(from_window):
-            m.d.sync += row[:32].eq(read.data)
+            m.d.sync += row[:32].eq(window_word)
+        # The memory answers late in the cycle.
+        m.d.sync += window_word.eq(read.data)
         m.d.comb += [
             # The high half of a counter or limit is shifted in ahead of its low half.
             read.addr.eq(Cat(address ^ Mux((step == _Step.IV) | (step == _Step.LIMITS), 3, 0), op)),
@@ -256,12 +258,15 @@ class SASetup(wiring.Component):
 
             with m.State("LOAD"):
                 m.d.sync += op.eq(1)
+                m.next = "LOADING"
+            with m.State("LOADING"):
+                m.d.sync += op.eq(0)
                 m.next = "FIRST"
             with m.State("FIRST"):
-                m.d.sync += [next_control.eq(read.data), op.eq(0)]
+                m.d.sync += next_control.eq(window_word)
                 m.next = "SECOND"
             with m.State("SECOND"):
-                m.d.sync += [control.eq(next_control), next_control.eq(read.data)]
+                m.d.sync += [control.eq(next_control), next_control.eq(window_word)]
                 m.next = "JUDGE"
             with m.State("JUDGE"):
                 m.d.sync += [
@@ -287,15 +292,15 @@ class SASetup(wiring.Component):
                         m.next = "DONE"
 
             with m.State("FILL"):
-                m.d.comb += from_window.eq(beat != 0)
+                m.d.comb += from_window.eq(beat[1:].any())
                 m.d.sync += beat.eq(beat + 1)
-                with m.If(beat == 4):
+                with m.If(beat == 5):
                     m.d.sync += beat.eq(0)
                     m.next = "WRITE"
                     if config.has_mac_subkeys:
                         with m.If(step == _Step.MAC):
                             m.next = "MAC-KEY"
-                with m.Else():
+                with m.If(~beat[2]):
                     m.d.sync += address.eq(address + 1)
                 if not config.lifetimes:
                     with m.If(limited & (step == _Step.LEAD)):
