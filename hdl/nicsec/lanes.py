@@ -28,8 +28,12 @@ _STORED_BEATS = 512
 
 
 def groups_of(config):
-    """Groups of lanes: as many words move in a cycle as a beat has, if the lanes can be divided so."""
-    return gcd(config.lanes, config.data_width // 32)
+    """Groups of lanes: as many words move in a cycle as a beat has, if the lanes can be divided so.
+
+    A lane of its own needs no group to itself, since it works on a word in two cycles at best.
+    """
+    groups = gcd(config.lanes, config.data_width // 32)
+    return groups // 2 if groups == config.lanes > 1 else groups
 
 
 def packets_in_lanes(config):

@@ -358,7 +358,7 @@ def test_row_hub_serves_a_request_per_cycle():
 
 
 def test_groups():
-    assert [groups_of(Config(lanes=n)) for n in (1, 2, 3, 4, 6, 8, 12, 16, 32)] == [1, 2, 1, 4, 2, 4, 4, 4, 4]
+    assert [groups_of(Config(lanes=n)) for n in (1, 2, 3, 4, 6, 8, 12, 16, 32)] == [1, 1, 1, 2, 2, 4, 4, 4, 4]
 
 
 def verdict(ok, ivs):
