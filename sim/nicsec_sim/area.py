@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Area on parts that the open tools synthesise for and do not place and route here: cells, never a clock rate.
+"""Area by synthesis alone: cells, never a clock rate.
 
 Families: AMD UltraScale+ (``xilinx``), Lattice iCE40 UltraPlus (``ice40``) and Nexus (``nexus``), Gowin GW1N/GW2A
-(``gowin``). Counts are Yosys' own; a vendor's packer would change them by some per cent.
+(``gowin``), which are not placed and routed here, and ``ecp5`` for builds that are larger than the part. Counts are
+Yosys' own; a vendor's packer would change them by some per cent.
 """
 
 import hashlib
@@ -14,9 +15,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from .fit import Progress, locked, run_tool, store
+from .fit import LUTS_PER_CELL, Progress, locked, run_tool, store
 
-__all__ = ["FAMILIES", "area"]
+__all__ = ["FAMILIES", "area", "ecp5_luts"]
 
 #: Yosys' command for each family; no pads, for the ports of an engine outnumber any package's pins.
 FAMILIES = {
@@ -24,6 +25,7 @@ FAMILIES = {
     "ice40": "synth_ice40 -device u -dsp",
     "gowin": "synth_gowin -noiopads",
     "nexus": "synth_nexus -noiopad",
+    "ecp5": "synth_ecp5 -nowidelut",
 }
 
 _KINDS = {
@@ -35,7 +37,15 @@ _KINDS = {
               "bram": r"DPX?9?B?|SDPX?9?B?|SPX?9?|p?ROMX?9?", "dsp": r"MULT\w+"},
     "nexus": {"lut": r"LUT4", "lut_ram": r"DPR16X4", "carry": r"CCU2", "mux": r"WIDEFN9", "ff": r"FD1P3\w+",
               "bram": r"PDP?S?C?16K\w*|DP16K\w*", "dsp": r"MULT\w+|\w*MAC\w*|PREADD\w*|REG18"},
+    "ecp5": {"lut": r"LUT4", "lut_ram": r"TRELLIS_DPR16X4", "carry": r"CCU2C", "ff": r"TRELLIS_FF",
+             "bram": r"DP16KD|PDPW16KD", "dsp": r"MULT18X18D|ALU54B"},
 }
+
+
+def ecp5_luts(kinds: Mapping[str, int]) -> int:
+    """LUT4 as `nicsec_sim.fit` counts them: those that carries and memories take the place of too."""
+    return sum(LUTS_PER_CELL[cell] * kinds[kind]
+               for kind, cell in (("lut", "LUT4"), ("carry", "CCU2C"), ("lut_ram", "TRELLIS_DPR16X4")))
 
 
 def _grouped(family: str, cells: Mapping[str, int]) -> tuple[dict[str, int], dict[str, int]]:

@@ -43,7 +43,8 @@ Progress = Callable[[str, str], None]
 _BUILD = Path("build/fit")
 _WRAPPER = "nicsec_fit_wrapper"
 _LUTS = {"LUT4": "logic", "CCU2C": "carry", "TRELLIS_DPR16X4": "ram"}
-_LUTS_PER_CELL = {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 4}
+#: LUT4 that a cell takes the place of.
+LUTS_PER_CELL = {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 4}
 _BRAMS = ("DP16KD", "PDPW16KD")
 _DSPS = ("MULT18X18D", "ALU54B")
 
@@ -312,7 +313,7 @@ def fit(
 
 
 def _area(counts: Counter[str]) -> dict[str, int]:
-    luts = {f"lut4_{kind}": _LUTS_PER_CELL[cell] * counts.get(cell, 0) for cell, kind in _LUTS.items()}
+    luts = {f"lut4_{kind}": LUTS_PER_CELL[cell] * counts.get(cell, 0) for cell, kind in _LUTS.items()}
     return {
         "lut4": sum(luts.values()),
         **luts,

@@ -17,6 +17,7 @@ from typing import Any
 
 from nicsec.config import PRESETS
 
+from .area import ecp5_luts
 from .errors import InputError
 from .limits import LINE_RATES, line_bits
 
@@ -63,6 +64,13 @@ class Build:
     def fmax(self) -> float | None:
         """Median of the routed Fmax in MHz."""
         return statistics.median(run["fmax_mhz"] for run in self.runs) if self.runs else None
+
+    @property
+    def lut4(self) -> int | None:
+        """LUT4 of the fit, or of synthesis alone."""
+        if self.runs:
+            return self.runs[0]["lut4"]
+        return next((ecp5_luts(one["kinds"]) for one in self.areas if one["family"] == "ecp5"), None)
 
     @property
     def shape(self) -> tuple[str, int] | None:
@@ -382,7 +390,7 @@ def _lanes(builds: list[Build]) -> list[Table]:
     for group in lane_series(builds):
         counts = [build.config["lanes"] for build in group]
         keys = shared_points(group, (80, 1518))
-        series = {"LUT4": [build.runs[0]["lut4"] if build.runs else None for build in group]}
+        series = {"LUT4": [build.lut4 for build in group]}
         for key in keys:
             series[f"{key[0]}, {key[3]} bytes"] = [build.points[key]["bits_per_cycle"] for build in group]
         rows = []
@@ -398,7 +406,8 @@ def _lanes(builds: list[Build]) -> list[Table]:
                 rows.append(row)
         headings = ["", *(f"{count} lane{'s' * (count > 1)}" for count in counts)]
         found.append(Table(group[0].name, headings, rows,
-                           "LUT4 and bits a cycle; in brackets what each lane added since the column before."))
+                           "LUT4 of synthesis, and bits a cycle; in brackets what each lane added since the column "
+                           "before."))
     return found
 
 

@@ -247,8 +247,8 @@ def _lanes(group: list[Build]) -> str:
     axes[0].set_title("bits a cycle, 1518 bytes")
     if axes[0].lines:
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    placed = [build for build in group if build.runs]
-    _straight(axes[1], (build.config["lanes"] for build in placed), (build.runs[0]["lut4"] for build in placed))
+    known = [build for build in group if build.lut4 is not None]
+    _straight(axes[1], (build.config["lanes"] for build in known), (build.lut4 for build in known))
     axes[1].set_title("LUT4")
     axes[1].yaxis.set_major_formatter("{x:,.0f}")
     for axis in axes:

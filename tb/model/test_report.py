@@ -161,6 +161,14 @@ def test_lanes_in_a_row(tmp_path):
     assert [build.name for build in detailed(builds)] == ["tiny"]
 
 
+def test_lanes_that_are_too_many_for_the_part(tmp_path):
+    """Synthesis alone gives the LUTs, counted as for a fit."""
+    kinds = {"lut": 1000, "lut_ram": 10, "carry": 100, "ff": 1, "bram": 0, "dsp": 0}
+    wide = fit(replace(TINY, lanes=2)) | {"areas": [{"family": "ecp5", "script": "synth_ecp5", "kinds": kinds}]}
+    table = found(load(write(tmp_path, fit(TINY, 100.0, lut4=640), wide)))["Lanes", "tiny"]
+    assert table.rows == [["LUT4", "640", "1,240 (+600)"]]
+
+
 def test_different_verilog_is_told(tmp_path):
     build = bench(TINY, verilog="other")
     table = found(load(write(tmp_path, build, fit(TINY, 100.0))))["Throughput", "tiny: Gb/s, transport mode, 1 SA"]

@@ -214,7 +214,7 @@ def test_area_of_other_families(family, build):
 
 
 def test_family_is_checked(build):
-    with pytest.raises(ValueError, match=r"^family must be one of xilinx, ice40, gowin, nexus, not 'asic'$"):
+    with pytest.raises(ValueError, match=r"^family must be one of xilinx, ice40, gowin, nexus, ecp5, not 'asic'$"):
         area_module.area(_DESIGN, "mac", "asic", build=build)
 
 
@@ -240,5 +240,5 @@ def test_the_command_writes_what_the_report_reads(tmp_path, monkeypatch):
     assert (len(build.runs), build.areas[0]["family"], build.runs[0]["ff"]) == (2, "ice40", 18)
     titles = [title for title, _ in tables([build])]
     assert titles == ["Builds", "Area by block", "Seeds", "Critical paths", "Other parts, area only"]
-    with pytest.raises(InputError, match=r"--area must be one of xilinx, ice40, gowin, nexus, not 'asic'"):
+    with pytest.raises(InputError, match=r"--area must be one of xilinx, ice40, gowin, nexus, ecp5, not 'asic'"):
         CliRunner().invoke(app, ["fit", "--area", "asic"], catch_exceptions=False)
