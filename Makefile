@@ -8,8 +8,15 @@ PACKETS ?= 20000
 SEED    ?= 1
 PRESET  ?= full
 
+# What `make report` measures: presets, seeds of the placement, and the series of lanes.
+REPORT         := build/report
+REPORT_PRESETS ?= tiny gigabit 10g
+SEEDS          ?= 1 2 3
+SERIES         ?= tiny
+LANES          ?= 2 4 8 16
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test mix simspeed lint clean vectors corpus
+.PHONY: help setup demo test mix simspeed lint clean vectors corpus report report-page report-figures
 
 help:
 	@echo "make demo    protect packets in the RTL; captures and keys go to build/demo"
@@ -18,6 +25,8 @@ help:
 	@echo "make simspeed cycles a second of the simulation, beside those of cocotb's own flags (PRESET=$(PRESET))"
 	@echo "make vectors every NIST CBC and GCM vector that ESP has a shape for, through the RTL (some minutes)"
 	@echo "make corpus  every packet of other IPsec stacks (tb/corpus) through preset full on Verilator, a sample on Icarus"
+	@echo "make report  docs/report: bench, place and route of $(REPORT_PRESETS) (hours; what is in $(REPORT) is kept)"
+	@echo "make report-page  the same page again from what was measured before"
 	@echo "make lint    ruff, and Verilator's lint of every preset's Verilog"
 	@echo "make setup   make .venv with everything from PyPI and the nicsec command"
 	@echo "make clean   remove build/ (models, Verilog, results); .venv stays"
@@ -47,6 +56,44 @@ vectors: setup
 
 corpus: setup
 	@NICSEC_CORPUS=all $(BIN)/python -m pytest -q -n $(JOBS) tb/system/test_corpus.py
+
+# Each file of figures is made once; delete one to measure it anew. Place and route keeps every seed in build/fit, so a
+# run that was stopped goes on. One simulation or synthesis at a time, so that times are of that alone.
+figures = $(REPORT)/bench-$(1).json $(REPORT)/fit-$(1).json $(REPORT)/cycles-$(1).json
+FIGURES := $(foreach preset,$(REPORT_PRESETS),$(call figures,$(preset))) \
+	$(foreach lanes,$(LANES),$(REPORT)/lanes-bench-$(lanes).json $(REPORT)/lanes-area-$(lanes).json) \
+	$(REPORT)/lanes-area-1.json $(REPORT)/simspeed-$(SERIES).json
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.SECONDARY:
+
+report: setup
+	@$(MAKE) --no-print-directory report-figures
+	@$(MAKE) --no-print-directory report-page
+
+report-figures: $(FIGURES)
+
+report-page:
+	@$(BIN)/nicsec report $(wildcard $(FIGURES)) $(filter-out $(FIGURES),$(sort $(wildcard $(REPORT)/*.json))) -o docs/report
+
+$(REPORT)/bench-%.json:
+	$(BIN)/nicsec bench --preset $* --json $@
+
+$(REPORT)/fit-%.json:
+	$(BIN)/nicsec fit --preset $* $(SEEDS:%=--seed %) -o $@
+
+$(REPORT)/cycles-%.json:
+	@mkdir -p $(@D)
+	$(BIN)/python scripts/waterfall.py --preset $* --size 80 -o $@
+
+$(REPORT)/lanes-bench-%.json:
+	$(BIN)/nicsec bench --preset $(SERIES) --lanes $* --mode transport --sas 16 --size 80 --size 1518 --json $@
+
+$(REPORT)/lanes-area-%.json:
+	$(BIN)/nicsec fit --preset $(SERIES) --lanes $* --area ecp5 -o $@
+
+$(REPORT)/simspeed-%.json:
+	$(BIN)/nicsec bench --preset $* --sim-speed --json $@
 
 lint: setup
 	@$(BIN)/ruff check .
