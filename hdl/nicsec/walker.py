@@ -173,16 +173,16 @@ class Walker(wiring.Component):
         # Words of ESP header and IV, these and the ICV in bytes, the word with pad length and next header.
         esp_head, esp_mask, esp_icv, esp_overhead = Signal(3), Signal(4), Signal(4), Signal(5)
         icv_start, icv_end, trailer = Signal(words), Signal(bits), Signal(words)
-        m.d.sync += [
+        rows.d.sync += [
             esp_head.eq(2 + esp_iv_words(config, esp.control.encr)),
             esp_mask.eq(esp_align_mask(config, esp.control.encr)),
             esp_icv.eq(esp.control.icv_words),
             esp_overhead.eq(esp_head + esp_icv),
-            trailer.eq(bound[2:] - 1 - esp_icv),
         ]
+        m.d.sync += trailer.eq(bound[2:] - 1 - esp_icv)
         ah_need = Signal(6)
         if config.has_ah:
-            m.d.sync += [
+            rows.d.sync += [
                 ah.eq(Mux(lead[0].control.ah, lead[0], lead[1])),
                 ah_need.eq(ah_iv_words(config, ah.control.auth) + ah.control.icv_words + 3),
             ]

@@ -73,8 +73,9 @@ def expected(sa1, sa2, raw):
     return Status.SUCCESS, passes
 
 
-def check(cases, latency=lambda: 2):
-    """Walk all ``cases``; cycles from start to done of each. ``latency``: of a row, from request to answer."""
+def check(cases, latency=lambda: 2, stalls=lambda: 0):
+    """Walk all ``cases``; cycles from start to done of each. ``latency``: of a row, from request to answer;
+    ``stalls``: cycles that the memory has the walker stand still for ahead of a word."""
     dut = Walker(CONFIG)
     frame_words, sas, cycles = [], [], []
 
@@ -83,6 +84,10 @@ def check(cases, latency=lambda: 2):
         while True:
             at = addresses[0]
             ctx.set(dut.word, frame_words[at] if at < len(frame_words) else 0xDEADBEEF)
+            for _ in range(stalls()):
+                ctx.set(dut.stall, 1)
+                await ctx.tick()
+            ctx.set(dut.stall, 0)
             addresses = [addresses[1], ctx.get(dut.addr)]
             await ctx.tick()
 
@@ -117,7 +122,7 @@ def check(cases, latency=lambda: 2):
             job = {"length": len(raw), "status": 0, "bypass": 0, "bound": 1, "nested": nested, "levels": level}
             ctx.set(dut.job, job)
             ctx.set(dut.start, 1)
-            await ctx.tick()
+            await ctx.tick().until(~dut.stall)
             ctx.set(dut.start, 0)
             taken = 1
             while not ctx.get(dut.done):
@@ -132,7 +137,7 @@ def check(cases, latency=lambda: 2):
                     assert ctx.get(entry.active) == (want is not None)
                     if want is not None:
                         assert (ctx.get(entry.start), ctx.get(entry.header), ctx.get(entry.end)) == want
-            await ctx.tick()
+            await ctx.tick().until(~dut.stall)
 
     run(dut, walks, background=(memory, table), limit=2_000_000)
     return cycles
@@ -150,6 +155,16 @@ def test_late_rows(seed):
     print(f"seed {seed}")
     rng = random.Random(seed)
     check(rng.sample(list(shapes(rng)), 60), lambda: rng.choice((1, 1, 3, 7, 20)))
+
+
+@pytest.mark.parametrize("seed", [31, 32])
+def test_standing_still(seed):
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    check(
+        rng.sample(list(shapes(rng)), 60), lambda: rng.choice((1, 3, 7, 20)),
+        lambda: rng.randrange(1, 12) if rng.random() < 0.3 else 0,
+    )
 
 
 def test_cycles():
