@@ -6,7 +6,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..algorithm import Auth, Encr, Status
-from ..job import PassLayout
+from ..choose import any_of
+from ..job import INNER, OUTER
 from ..sa_layout import RowRequest
 from ..suite import judges_iv
 from ..walker import Walker
@@ -29,6 +30,8 @@ __all__ = ["Front"]
 
 #: Passes of a plan.
 _PASSES = 4
+#: Bits of a status; the others are zero.
+_STATUS_BITS = max(status.value for status in Status).bit_length()
 
 
 class Front(wiring.Component):
@@ -36,8 +39,7 @@ class Front(wiring.Component):
 
     Statuses and their order are those of docs/design.md section 4. A pass is handed over when the one before it is
     done, the last one without waiting for its end; the next packet begins while its tasks are still offered. Of a pass
-    with both tasks the hash task goes first. ``done`` of a pass may come from the cycle on in which its last task is
-    taken. 30 cycles from job to job for a packet of one pass without checksums whose lines and rows come in 10.
+    with both tasks the hash task goes first.
 
     Parameters
     ----------
@@ -55,14 +57,18 @@ class Front(wiring.Component):
     patch : Out(stream of Patch)
         Checksums. When one is taken the ring has it for whoever reads later.
     thread : In(stream of thread)
-        An idle thread; one is taken for each pass, ahead of its tasks.
+        An idle thread; one is taken for each pass, ahead of its tasks. ``valid`` is only looked at while it is
+        ``ready``, and may fall at any time.
     cipher_task : Out(stream of CipherTask), hash_task : Out(stream of HashTask)
-        All zero from the end of a hand-over to the cycle behind the next ``thread``: of fronts that are given threads
-        one after another, each when the tasks of the one before it have gone, the payloads can be ORed.
+        All zero from the second cycle behind a hand-over until a thread has been taken. ``ipv6`` and ``chained`` are
+        zero for ESP.
+    handing : Out(1)
+        From the cycle behind the taking of a thread until its tasks have gone. Of fronts that get threads only while
+        none is handing over, the tasks can be ORed.
     done : In(Ended)
-        Strobe: a pass of any packet has ended.
+        Strobe: a pass of any packet has ended; of a pass at hand at the earliest in the cycle behind its last task.
     verdict : Out(stream of FrontVerdict)
-        One per packet, in the end or, if it is not final, ahead of the last pass's thread.
+        One per packet. A final one ends it; any other one is taken ahead of the tasks of the last pass.
     busy : Out(1)
     """
 
@@ -81,6 +87,7 @@ class Front(wiring.Component):
             "hash_task": Out(stream.Signature(HashTask(config))),
             "done": In(Ended(config)),
             "verdict": Out(stream.Signature(FrontVerdict(config))),
+            "handing": Out(1),
             "busy": Out(1),
         })
 
@@ -89,17 +96,19 @@ class Front(wiring.Component):
         config = self._config
 
         m.submodules.cache = cache = LineCache(config)
-        stall = cache.stall
         m.submodules.walker = walker = Walker(config)
-        job, loaded = self.job.p.job, self.job.p.loaded
+        packet, job, loaded = self.job.p, self.job.p.job, self.job.p.loaded
         connect(m, cache.fetch, flipped(self.fetch))
         connect(m, walker.row_req, flipped(self.row_req))
         connect(m, flipped(self.row_rsp), walker.row_rsp)
+        walking, summing = Signal(), Signal()
         m.d.comb += [
             walker.job.eq(job),
             walker.word.eq(cache.word),
-            walker.stall.eq(stall),
-            cache.base.eq(self.job.p.base),
+            walker.stall.eq(cache.stall),
+            cache.active.eq(walking | summing),
+            cache.addr.eq(walker.addr),
+            cache.base.eq(packet.base),
             cache.last.eq((loaded.length + 1) >> 4),
             cache.hint.eq(cache.last),
             cache.hint_valid.eq(1),
@@ -107,118 +116,131 @@ class Front(wiring.Component):
             cache.rsp_data.eq(self.rsp_data),
         ]
 
-        walking, summing = Signal(), Signal()
-        m.d.comb += [cache.active.eq(walking | summing), cache.addr.eq(walker.addr)]
-        if config.checksum:
-            m.submodules.sum = range_sum = RangeSum(config)
-            m.d.comb += [
-                range_sum.word.eq(cache.word),
-                range_sum.stall.eq(stall),
-                self.patch.p.place.eq(at_place(self.job.p.base, range_sum.target, place_bits(config))),
-                self.patch.p.data.eq(range_sum.result.replicate(2)),
-                self.patch.p.mask.eq(Mux(range_sum.target_low, 0b01, 0b10)),
-            ]
-            with m.If(summing):
-                m.d.comb += cache.addr.eq(range_sum.addr)
-
-        status = Signal(Status)
-        wrong_length = Signal()
-        m.d.sync += wrong_length.eq(loaded.length != job.length)
-
-        # Passes that are left, the one at hand, and what it is. The rows at hand are those of the level that was
-        # walked last, which is that of the first passes; of the outer level they are fetched again when it is the
-        # next.
+        # The pass at hand: the first of those that are left. What it is follows from that and from the rows, a cycle
+        # later. The rows are those of the level that was walked last, which is that of the first passes; those of the
+        # outer level are fetched again when it is the next.
         left, picked = Signal(_PASSES), Signal(_PASSES)
-        number, is_last = Signal(2), Signal()
+        picked_ah, picked_outer, ah_alone = Signal(), Signal(), Signal()
         lead = walker.lead
-        esp, op = Signal(), Signal()
-        control = Signal.like(lead[0].control)
-        fetched = Signal()
-        due = Signal()
         m.d.comb += [
             picked.eq(left & -left),
-            number.eq(Cat(picked[1] | picked[3], picked[2] | picked[3])),
-            is_last.eq((left & (left - 1)) == 0),
-            esp.eq(~number[0]),
-            op.eq(~esp & ~lead[0].control.ah),
-            control.eq(Mux(op, lead[1].control, lead[0].control)),
-            due.eq(job.nested & ~left[0] & ~left[1] & ~fetched),
+            picked_ah.eq(picked[1] | picked[3]), picked_outer.eq(picked[2] | picked[3]),
+            ah_alone.eq(lead[0].control.ah),
         ]
-
-        # The pass at hand, settled a cycle ahead of its hand-over.
-        entry = Signal(PassLayout(config), reset_less=True)
-        level = Signal()
-        last = Signal()
-        has_cipher, has_hash, judges = Signal(), Signal(), Signal()
+        pick, last = Signal(_PASSES), Signal()
+        ah, outer, op = Signal(), Signal(), Signal()
+        control = Signal.like(lead[0].control)
+        high_given = Mux(picked_outer, job.levels[OUTER].seq_high_valid, job.levels[INNER].seq_high_valid)
+        high_from = Signal(4)
+        m.d.sync += [
+            pick.eq(picked), last.eq((left & (left - 1)) == 0), ah.eq(picked_ah), outer.eq(picked_outer),
+            op.eq(picked_ah & ~ah_alone),
+            control.eq(Mux(picked_ah & ~ah_alone, lead[1].control, lead[0].control)),
+            high_from.eq(Cat(
+                ~high_given & ~(picked_ah & ~ah_alone), ~high_given & picked_ah & ~ah_alone,
+                high_given & ~picked_outer, high_given & picked_outer,
+            )),
+        ]
+        ciphers, hashes, judges = Signal(), Signal(), Signal()
         judged = Signal(_PASSES)
-        held_control = Signal.like(control)
-        held_op, held_esp, held_number = Signal(), Signal(), Signal(2)
-        cipher, hashed = Signal(), Signal()
+        level = job.levels
+        judged_yet = judged | Mux(judges, pick, 0)
         m.d.comb += [
-            cipher.eq(esp & (control.encr != Encr.NULL)),
-            hashed.eq(control.auth != Auth.NONE),
+            ciphers.eq(~ah & (control.encr != Encr.NULL)),
+            hashes.eq(control.auth != Auth.NONE),
+            judges.eq(~ah & judges_iv(config, control)),
         ]
+        # The walker is behind its end by a cycle or two when it had to stand still, and so is what is asked of it.
+        fetched, wanted, due = Signal(), Signal(), Signal()
+        m.d.sync += wanted.eq(job.nested & ~left[0] & ~left[1])
+        m.d.comb += due.eq(wanted & ~fetched)
 
-        # Tasks on offer.
-        held = Signal()
-        hash_due, cipher_due = Signal(), Signal()
-        grant, given, told, waits = Signal(), Signal(), Signal(), Signal()
-        mine = Signal(thread_bits(config), reset_less=True)
-        task, hash_task = Signal(CipherTask(config), reset_less=True), Signal(HashTask(config), reset_less=True)
-        at_hand = job.levels[level]
-        seq_high = Mux(at_hand.seq_high_valid, at_hand.seq_high, lead[held_op].seq_high)
-        values = {
-            "thread": self.thread.payload, "packet": self.job.p.packet, "number": held_number, "last": last,
-            "slot": at_hand.slot, "op": held_op, "key_size": held_control.key_size,
-            "gcm": held_control.encr == Encr.AES_GCM, "generate": held_control.iv_generate, "judged": judges,
-            "hashed": has_hash, "esn": held_control.esn, "icv_words": held_control.icv_words,
-            "start": at_place(self.job.p.base, entry.start, place_bits(config)),
-            "body_words": (entry.end >> 2) - entry.header,
-            "salt": lead[0].salt, "iv": at_hand.iv[0], "seq_high": seq_high,
+        # Its tasks. All registers are zero but while they are offered, and what has several sources is the OR of as
+        # many registers.
+        held, granted = Signal(), Signal()
+
+        def kept(value, condition=None):
+            register = Signal(len(Value.cast(value)), reset_less=True)
+            with m.If(~held):
+                chosen = granted if condition is None else granted & condition
+                m.d.sync += register.eq(Mux(chosen, value, 0))
+            return register
+
+        plan = walker.plan
+        start, header, end = (
+            any_of([kept(plan[n][name], pick[n]) for n in range(_PASSES)]) for name in ("start", "header", "end")
+        )
+        base = kept(packet.base)
+        both = {
+            "thread": kept(self.thread.payload), "packet": kept(packet.packet), "last": kept(last),
+            "slot": kept(Mux(outer, level[OUTER].slot, level[INNER].slot)), "esn": kept(control.esn),
+            "icv_words": kept(control.icv_words),
+            "seq_high": any_of([kept(value, source) for value, source in zip(
+                (lead[0].seq_high, lead[1].seq_high, level[INNER].seq_high, level[OUTER].seq_high), high_from,
+                strict=True,
+            )]),
+        }
+        ciphered, hashed = kept(ciphers), kept(hashes)
+        cipher_values = {
+            **both, "number": Cat(C(0, 1), kept(outer)), "op": 0, "key_size": kept(control.key_size),
+            "gcm": kept(control.encr == Encr.AES_GCM), "generate": kept(control.iv_generate), "judged": kept(judges),
+            "hashed": hashed, "start": at_place(base, start, place_bits(config)), "body_words": end[2:] - header,
+            "salt": kept(lead[0].salt), "iv": kept(Mux(outer, level[OUTER].iv[0], level[INNER].iv[0])),
         }
         hash_values = {
-            **values,
-            "auth": held_control.auth, "esp": held_esp, "ipv6": entry.ipv6, "chained": entry.chained,
-            "follows": has_cipher, "base": self.job.p.base,
-            "start": entry.start, "header": entry.header, "end": entry.end,
+            **both, "op": kept(op), "auth": kept(control.auth), "esp": kept(~ah), "follows": ciphered, "base": base,
+            "ipv6": kept(ah & Mux(outer, plan[3].ipv6, plan[1].ipv6)),
+            "chained": kept(ah & Mux(outer, plan[3].chained, plan[1].chained)),
+            "start": start, "header": header, "end": end,
         }
+        for task, values in ((self.cipher_task, cipher_values), (self.hash_task, hash_values)):
+            m.d.comb += [task.p[name].eq(value) for name, value in values.items()]
+
+        # Offering them: the hash task first, and of a last pass when the verdict that goes ahead of it is taken.
+        hash_due, cipher_due = Signal(), Signal()
+        asks, given, told = Signal(), Signal(), Signal()
+        mine = Signal(thread_bits(config), reset_less=True)
         m.d.comb += [
-            self.cipher_task.payload.eq(task),
-            self.hash_task.payload.eq(hash_task),
-            self.hash_task.valid.eq(hash_due & ~waits),
-            self.cipher_task.valid.eq(cipher_due & ~hash_due & ~waits),
-            self.thread.ready.eq(grant & ~held),
+            self.hash_task.valid.eq(hash_due & ~given),
+            self.cipher_task.valid.eq(cipher_due & ~hash_due & ~given),
+            self.thread.ready.eq(asks & ~held),
+            granted.eq(asks & self.thread.valid),
+            self.handing.eq(held),
         ]
         with m.If(~held):
-            for record, source in ((task, values), (hash_task, hash_values)):
-                for name in record.shape().members:
-                    m.d.sync += record[name].eq(Mux(self.thread.valid & grant, source[name], 0))
-            with m.If(self.thread.valid & grant):
-                m.d.sync += [
-                    held.eq(1), hash_due.eq(has_hash), cipher_due.eq(has_cipher), mine.eq(self.thread.payload),
-                ]
-        with m.Elif(waits):
-            pass
-        with m.Elif(hash_due):
-            with m.If(self.hash_task.ready):
-                m.d.sync += [hash_due.eq(0), held.eq(cipher_due)]
-        with m.Else():
-            with m.If(self.cipher_task.ready):
+            with m.If(granted):
+                m.d.sync += [held.eq(1), hash_due.eq(hashes), cipher_due.eq(ciphers), mine.eq(self.thread.payload)]
+        with m.Elif(~given):
+            with m.If(hash_due):
+                with m.If(self.hash_task.ready):
+                    m.d.sync += [hash_due.eq(0), held.eq(cipher_due)]
+            with m.Elif(self.cipher_task.ready):
                 m.d.sync += [cipher_due.eq(0), held.eq(0)]
 
-        final = Signal()
         ended, running = Signal(), Signal()
-        end_status = Signal(Status)
+        end_status = Signal(_STATUS_BITS)
         m.d.sync += [
             ended.eq(running & self.done.valid & (self.done.done.thread == mine)),
             end_status.eq(self.done.done.status),
         ]
+        status = Signal(_STATUS_BITS)
+        final = Signal()
         m.d.comb += [
-            self.verdict.p.packet.eq(self.job.p.packet),
-            self.verdict.p.status.eq(status),
+            self.verdict.p.packet.eq(packet.packet),
+            Value.cast(self.verdict.p.status).eq(status),
             self.verdict.p.final.eq(final),
-            self.verdict.p.judged.eq(judged),
+            self.verdict.p.judged.eq(Mux(final, judged, judged_yet)),
         ]
+
+        wrong_length = Signal()
+        m.d.sync += wrong_length.eq(loaded.length != job.length)
+        bad_walk = Signal()
+        m.d.comb += bad_walk.eq(wrong_length | (walker.status != Status.SUCCESS))
+
+        if config.checksum:
+            m.submodules.sum = range_sum = RangeSum(config)
+            with m.If(summing):
+                m.d.comb += cache.addr.eq(range_sum.addr)
 
         with m.FSM() as fsm:
             with m.State("IDLE"):
@@ -234,96 +256,60 @@ class Front(wiring.Component):
                     Mux(loaded.error, Status.INPUT_ERROR, Mux(wrong_length, Status.MALFORMED, job.status)),
                 ))
                 m.next = "FINAL"
+            # What the plan says is settled some cycles ahead of the end.
             with m.State("WALK"):
                 m.d.comb += walking.eq(1)
                 m.d.sync += [
                     status.eq(Mux(wrong_length, Status.MALFORMED, walker.status)),
-                    left.eq(Cat(entry.active for entry in walker.plan)),
+                    left.eq(Cat(entry.active for entry in plan)),
                 ]
                 with m.If(walker.done):
-                    with m.If(wrong_length | (walker.status != Status.SUCCESS)):
+                    with m.If(bad_walk):
                         m.next = "FINAL"
                     if config.checksum:
                         with m.Elif(job.csum_l4):
                             m.next = "L4"
                         with m.Elif(job.csum_ip):
                             m.next = "HEADERS"
+                    with m.Elif(ciphers | hashes):
+                        m.next = "HAND"
                     with m.Else():
                         m.next = "PASS"
 
             if config.checksum:
-                region = walker.region
-                l4_start, l4_field = Signal(18), Signal(18)
-                header_number = Signal(2)
-                m.d.sync += [l4_start.eq(job.csum_start + 2), l4_field.eq(job.csum_start + job.csum_offset + 2)]
-                with m.State("L4"):
-                    m.d.comb += [
-                        range_sum.first.eq(l4_start >> 2), range_sum.end.eq(region.end),
-                        range_sum.field.eq(l4_field >> 2), range_sum.low.eq(l4_field[1]),
-                        range_sum.udp.eq(job.csum_udp),
-                    ]
-                    m.next = "FINAL"
-                    with m.If(region.fragment):
-                        m.d.sync += status.eq(Status.FRAGMENT)
-                    with m.Elif(l4_start[:2].any() | l4_field[0]):
-                        m.d.sync += status.eq(Status.UNALIGNED)
-                    with m.Elif(((l4_start >> 2) < region.first) | (l4_field + 2 > region.end)):
-                        m.d.sync += status.eq(Status.MALFORMED)
-                    with m.Else():
-                        m.d.comb += range_sum.start.eq(1)
-                        m.next = "SUM"
-                with m.State("HEADERS"):
-                    header = walker.headers[header_number]
-                    m.d.comb += [
-                        range_sum.first.eq(header.start), range_sum.end.eq((header.start + header.words) << 2),
-                        range_sum.header.eq(1), range_sum.low.eq(1), range_sum.field.eq(header.start + 2),
-                    ]
-                    m.d.sync += header_number.eq(header_number + 1)
-                    with m.If(~job.csum_ip | (header_number == 3)):
-                        m.d.sync += header_number.eq(0)
-                        m.next = "PASS"
-                        with m.If(~job.bound):
-                            m.next = "FINAL"
-                    with m.Elif(header.active):
-                        m.d.comb += range_sum.start.eq(1)
-                        m.next = "SUM"
-                with m.State("SUM"):
-                    m.d.comb += summing.eq(1)
-                    with m.If(range_sum.done):
-                        m.next = "PATCH"
-                with m.State("PATCH"):
-                    m.d.comb += self.patch.valid.eq(1)
-                    with m.If(self.patch.ready):
-                        m.next = "HEADERS"
+                self._checksums(m, range_sum, cache, walker, summing, status)
 
             with m.State("PASS"):
-                m.d.sync += [
-                    entry.eq(walker.plan[number]), level.eq(number[1]), last.eq(is_last),
-                    held_control.eq(control), held_op.eq(op), held_esp.eq(esp), held_number.eq(number),
-                    has_cipher.eq(cipher), has_hash.eq(hashed), judges.eq(esp & judges_iv(config, control)),
-                ]
                 m.d.comb += walker.again.eq(due)
                 with m.If(due):
                     m.d.sync += fetched.eq(1)
                 with m.Elif(walker.informed):
-                    m.d.sync += [
-                        left.eq(left & ~picked),
-                        judged.eq(judged | Mux(esp & judges_iv(config, control), picked, 0)),
-                    ]
-                    with m.If(cipher | hashed):
+                    with m.If(ciphers | hashes):
                         m.next = "HAND"
-                    with m.Elif(is_last):
-                        m.next = "FINAL"
-            # The thread of a last pass may be there ahead of the verdict, but its tasks wait for that.
+                    with m.Else():
+                        # A pass without tasks is done.
+                        m.d.sync += left.eq(left & ~pick)
+                        m.next = "NEXT"
+            with m.State("NEXT"):
+                m.next = "PASS"
+                with m.If(last):
+                    m.next = "FINAL"
             with m.State("HAND"):
-                m.d.comb += [self.verdict.valid.eq(last & ~told), grant.eq(~given), waits.eq(given)]
-                granted = given | (self.thread.valid & ~held)
-                informed = ~last | told | self.verdict.ready
-                m.d.sync += [given.eq(granted & ~informed), told.eq(informed & last & ~granted)]
-                with m.If(granted & informed):
+                m.d.comb += [self.verdict.valid.eq(last & ~told), asks.eq(~given)]
+                has_thread = given | (self.thread.valid & ~held)
+                with m.If(self.verdict.ready):
+                    m.d.sync += told.eq(last)
+                m.d.sync += given.eq(has_thread)
+                with m.If(has_thread & (~last | told | self.verdict.ready)):
+                    m.d.sync += [
+                        given.eq(0), told.eq(0), left.eq(left & ~pick), judged.eq(judged_yet),
+                    ]
                     m.next = "RUN"
                     with m.If(last):
                         m.next = "TAKE"
+                with m.If(has_thread & last & told):
+                    m.d.comb += self.job.ready.eq(1)
+                    m.next = "IDLE"
             # The rows of the next pass come while this one is at work.
             with m.State("RUN"):
                 m.d.comb += [running.eq(1), walker.again.eq(due)]
@@ -332,7 +318,7 @@ class Front(wiring.Component):
                 with m.If(ended):
                     m.d.sync += status.eq(end_status)
                     m.next = "PASS"
-                    with m.If(end_status != Status.SUCCESS):
+                    with m.If(end_status != 0):
                         m.next = "FINAL"
             with m.State("FINAL"):
                 m.d.comb += [self.verdict.valid.eq(1), final.eq(1)]
@@ -345,3 +331,66 @@ class Front(wiring.Component):
                     m.next = "IDLE"
         m.d.comb += self.busy.eq(~fsm.ongoing("IDLE") | held | self.job.valid)
         return m
+
+    def _checksums(self, m, range_sum, cache, walker, summing, status):
+        """The states between walk and passes: L4 first, then each IPv4 header."""
+        config = self._config
+        job, region = self.job.p.job, walker.region
+        m.d.comb += [
+            range_sum.word.eq(cache.word),
+            range_sum.stall.eq(cache.stall),
+            self.patch.p.place.eq(at_place(self.job.p.base, range_sum.target, place_bits(config))),
+            self.patch.p.data.eq(range_sum.result.replicate(2)),
+            self.patch.p.mask.eq(Cat(range_sum.target_low, ~range_sum.target_low)),
+        ]
+        # L4 begins behind word `ahead` of the buffer, since `csum_start` is 2 modulo 4 as the frame is two bytes late;
+        # the field is in word `field`. The first must not be ahead of the region, nor the end of the other behind it.
+        ahead, offset = job.csum_start[2:], job.csum_offset
+        field = Signal(len(ahead) + 1, reset_less=True)
+        room = Signal(len(ahead) + 1)
+        unaligned, outside = Signal(), Signal()
+        m.d.comb += room.eq(region.first + (~ahead)[: len(ahead)])
+        m.d.sync += [
+            field.eq((Cat(C(1, 1), ahead) + Cat(C(1, 1), offset[2:]))[1:]),
+            unaligned.eq((job.csum_start[:2] != 2) | offset[0]),
+            outside.eq(
+                (room[-1] & room[: len(region.first)].any()) | (Cat(offset[1], field) >= region.end[1:])
+            ),
+        ]
+        header_number = Signal(2)
+        header = walker.headers[header_number]
+        m.d.comb += [
+            range_sum.first.eq(header.start), range_sum.header.eq(1), range_sum.words.eq(header.words),
+            range_sum.end.eq(region.end), range_sum.field.eq(field), range_sum.low.eq(offset[1]),
+            range_sum.udp.eq(job.csum_udp),
+        ]
+        with m.State("L4"):
+            m.d.comb += [range_sum.header.eq(0), range_sum.first.eq(ahead)]
+            m.next = "FINAL"
+            with m.If(region.fragment):
+                m.d.sync += status.eq(Status.FRAGMENT)
+            with m.Elif(unaligned):
+                m.d.sync += status.eq(Status.UNALIGNED)
+            with m.Elif(outside):
+                m.d.sync += status.eq(Status.MALFORMED)
+            with m.Else():
+                m.d.comb += range_sum.start.eq(1)
+                m.next = "SUM"
+        with m.State("HEADERS"):
+            m.d.sync += header_number.eq(header_number + 1)
+            with m.If(~job.csum_ip | (header_number == 3)):
+                m.d.sync += header_number.eq(0)
+                m.next = "FINAL"
+                with m.If(job.bound):
+                    m.next = "PASS"
+            with m.Elif(header.active):
+                m.d.comb += range_sum.start.eq(1)
+                m.next = "SUM"
+        with m.State("SUM"):
+            m.d.comb += summing.eq(1)
+            with m.If(range_sum.done):
+                m.next = "PATCH"
+        with m.State("PATCH"):
+            m.d.comb += self.patch.valid.eq(1)
+            with m.If(self.patch.ready):
+                m.next = "HEADERS"

@@ -20,33 +20,32 @@ class RangeSum(wiring.Component):
     Members
     -------
     start : In(1)
-        Strobe, with the members up to ``low``.
-    first, end : In
-        First word, and the byte behind the range; behind that, up to a word is read and does not count.
+        Strobe, with the members up to ``udp``.
     header : In(1)
-        The range is an IPv4 header: its checksum field counts as zero.
+        The range is an IPv4 header of ``words`` from ``first`` on: its checksum field counts as zero and is where the
+        result belongs. Otherwise it begins behind word ``first``, ends ahead of byte ``end``, and the result belongs
+        into word ``field``, its lower half if ``low``; it holds a byte at least.
     udp : In(1)
-        A result of zero is given as 0xFFFF (RFC 768).
-    field, low : In
-        Word of the checksum, and whether its low half is it.
+        A result of zero is given as 0xFFFF (RFC 768), but for a header.
     addr : Out, word : In(32), stall : In(1)
-        Read port: ``word`` follows two cycles without ``stall`` after ``addr``.
+        Read port: ``word`` follows two cycles without ``stall`` after ``addr``. Up to a word behind the range is read.
     done : Out(1)
         Strobe: ``result``, in network order, is there from the next cycle to the next start.
     target, target_low : Out
-        ``field`` and ``low``, held.
+        Word and half where it belongs.
     """
 
     def __init__(self, config):
         words, bits = word_bits(config), byte_bits(config)
         super().__init__({
             "start": In(1),
-            "first": In(words),
-            "end": In(bits),
             "header": In(1),
-            "udp": In(1),
+            "first": In(words),
+            "words": In(4),
+            "end": In(bits),
             "field": In(words),
             "low": In(1),
+            "udp": In(1),
             "addr": Out(words),
             "word": In(32),
             "stall": In(1),
@@ -58,51 +57,56 @@ class RangeSum(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        stop = Signal.like(self.addr, reset_less=True)
+        header, udp = Signal(reset_less=True), Signal(reset_less=True)
         size = Signal(2, reset_less=True)
-        udp = Signal(reset_less=True)
 
-        # Words from the address to the adder; `third` marks the word of an IPv4 header that holds its checksum.
-        # Of the last word `size` bytes count, and of the other ones all.
-        reading, asked = Signal(), Signal()
-        third = Signal(4)
-        enable = Signal(4)
-        at_end = Signal()
-        m.d.comb += at_end.eq(self.addr == stop)
+        # The last word is `stop`: of it `size` bytes count, which may be none. A header is shorter than 16 words.
+        stop = Signal.like(self.addr, reset_less=True)
+        reading, asked, at_end = Signal(), Signal(), Signal()
+        m.d.comb += at_end.eq((self.addr[:4] == stop[:4]) & (header | (self.addr[4:] == stop[4:])))
+
+        # Words from the address to the adder. `mark` comes to its end with the word of a header that holds the
+        # checksum, or with the one ahead of the range.
+        mark, ends, enable = Signal(4), Signal(4), Signal(4)
 
         # A carry out of the sum goes in again with the next word (RFC 1071 section 2), the last ones with no word.
         total = Signal(16, reset_less=True)
         carry = Signal(2, reset_less=True)
         masked = Signal(32)
-        high, both = Signal(17), Signal(17)
+        high, both = Signal(18), Signal(18)
         m.d.comb += [
             masked.eq(Cat(Mux(enable[n], self.word[8 * n : 8 * n + 8], 0) for n in range(4))),
-            high.eq(total + masked[16:] + carry[0]),
-            both.eq(high[:16] + masked[:16] + carry[1]),
+            # The lowest bits are there for the carry alone.
+            high.eq(Cat(carry[0], total) + Cat(carry[0], masked[16:])),
+            both.eq(Cat(carry[1], high[1:17]) + Cat(carry[1], masked[:16])),
         ]
-
-        ends = Signal(4)
         with m.If(~self.stall):
             m.d.sync += [
                 reading.eq(reading & ~at_end),
                 asked.eq(reading),
                 ends.eq(Cat(reading & at_end, ends)),
-                third.eq(third << 1),
+                mark.eq(mark << 1),
+                total.eq(both[1:]), carry.eq(Cat(high[17], both[17])),
             ]
             with m.If(reading & ~at_end):
                 m.d.sync += self.addr.eq(self.addr + 1)
+            with m.If(header & mark[2]):
+                m.d.sync += self.target.eq(self.addr)
             for n in range(4):
-                whole = Mux(ends[0], size > 3 - n, ~(third[3] & (n < 2)))
-                m.d.sync += enable[n].eq(asked & whole)
-            m.d.sync += [total.eq(both), carry.eq(Cat(high[16], both[16]))]
+                counts = Mux(ends[0], size > 3 - n, ~(mark[3] & ((n < 2) | ~header)))
+                m.d.sync += enable[n].eq(asked & counts)
         m.d.comb += [
             self.done.eq(ends[3]),
             self.result.eq(~total | (udp & total.all()).replicate(16)),
         ]
         with m.If(self.start):
             m.d.sync += [
-                self.addr.eq(self.first), stop.eq(self.end >> 2), size.eq(self.end[:2]), udp.eq(self.udp),
-                self.target.eq(self.field), self.target_low.eq(self.low),
-                reading.eq(1), third.eq(self.header), total.eq(0), carry.eq(0),
+                self.addr.eq(self.first),
+                stop.eq(Cat(Mux(self.header, (self.first + self.words)[:4], self.end[2:6]), self.end[6:])),
+                size.eq(Mux(self.header, 0, self.end[:2])),
+                header.eq(self.header), udp.eq(self.udp & ~self.header),
+                self.target.eq(self.field), self.target_low.eq(self.header | self.low),
+                mark.eq(Mux(self.header, 0b001, 0b100)), reading.eq(1), asked.eq(0), ends.eq(0),
+                total.eq(0), carry.eq(0),
             ]
         return m
