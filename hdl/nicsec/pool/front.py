@@ -102,6 +102,8 @@ class Front(wiring.Component):
         connect(m, walker.row_req, flipped(self.row_req))
         connect(m, flipped(self.row_rsp), walker.row_rsp)
         walking, summing = Signal(), Signal()
+        last_line = Signal.like(cache.last, reset_less=True)
+        m.d.sync += last_line.eq((loaded.length + 1) >> 4)
         m.d.comb += [
             walker.job.eq(job),
             walker.word.eq(cache.word),
@@ -109,8 +111,8 @@ class Front(wiring.Component):
             cache.active.eq(walking | summing),
             cache.addr.eq(walker.addr),
             cache.base.eq(packet.base),
-            cache.last.eq((loaded.length + 1) >> 4),
-            cache.hint.eq(cache.last),
+            cache.last.eq(last_line),
+            cache.hint.eq(last_line),
             cache.hint_valid.eq(1),
             cache.rsp_valid.eq(self.rsp_valid),
             cache.rsp_data.eq(self.rsp_data),
@@ -345,17 +347,17 @@ class Front(wiring.Component):
         ]
         # L4 begins behind word `ahead` of the buffer, since `csum_start` is 2 modulo 4 as the frame is two bytes late;
         # the field is in word `field`. The first must not be ahead of the region, nor the end of the other behind it.
-        ahead, offset = job.csum_start[2:], job.csum_offset
-        field = Signal(len(ahead) + 1, reset_less=True)
-        room = Signal(len(ahead) + 1)
-        unaligned, outside = Signal(), Signal()
-        m.d.comb += room.eq(region.first + (~ahead)[: len(ahead)])
+        words = len(region.first)
+        ahead, offset = job.csum_start[2 : 2 + words], job.csum_offset
+        field = Signal(words + 1, reset_less=True)
+        room = Signal(words + 1)
+        unaligned, far, outside = Signal(), Signal(), Signal()
+        m.d.comb += room.eq(region.first + (~ahead)[:words])
         m.d.sync += [
-            field.eq((Cat(C(1, 1), ahead) + Cat(C(1, 1), offset[2:]))[1:]),
+            field.eq((Cat(C(1, 1), ahead) + Cat(C(1, 1), offset[2 : 2 + words]))[1:]),
             unaligned.eq((job.csum_start[:2] != 2) | offset[0]),
-            outside.eq(
-                (room[-1] & room[: len(region.first)].any()) | (Cat(offset[1], field) >= region.end[1:])
-            ),
+            far.eq(job.csum_start[2 + words :].any() | offset[2 + words :].any()),
+            outside.eq(far | (room[-1] & room[:words].any()) | (Cat(offset[1], field) >= region.end[1:])),
         ]
         header_number = Signal(2)
         header = walker.headers[header_number]

@@ -11,7 +11,7 @@ __all__ = ["RangeSum"]
 
 
 class RangeSum(wiring.Component):
-    """Sums a word a cycle, and is done four cycles behind the last address.
+    """Sums a word a cycle, and is done five cycles behind the last address.
 
     Parameters
     ----------
@@ -67,15 +67,14 @@ class RangeSum(wiring.Component):
 
         # Words from the address to the adder. `mark` comes to its end with the word of a header that holds the
         # checksum, or with the one ahead of the range.
-        mark, ends, enable = Signal(4), Signal(4), Signal(4)
+        mark, ends, enable = Signal(4), Signal(5), Signal(4)
+        masked = Signal(32, reset_less=True)
 
         # A carry out of the sum goes in again with the next word (RFC 1071 section 2), the last ones with no word.
         total = Signal(16, reset_less=True)
         carry = Signal(2, reset_less=True)
-        masked = Signal(32)
         high, both = Signal(18), Signal(18)
         m.d.comb += [
-            masked.eq(Cat(Mux(enable[n], self.word[8 * n : 8 * n + 8], 0) for n in range(4))),
             # The lowest bits are there for the carry alone.
             high.eq(Cat(carry[0], total) + Cat(carry[0], masked[16:])),
             both.eq(Cat(carry[1], high[1:17]) + Cat(carry[1], masked[:16])),
@@ -95,8 +94,9 @@ class RangeSum(wiring.Component):
             for n in range(4):
                 counts = Mux(ends[0], size > 3 - n, ~(mark[3] & ((n < 2) | ~header)))
                 m.d.sync += enable[n].eq(asked & counts)
+                m.d.sync += masked[8 * n : 8 * n + 8].eq(Mux(enable[n], self.word[8 * n : 8 * n + 8], 0))
         m.d.comb += [
-            self.done.eq(ends[3]),
+            self.done.eq(ends[4]),
             self.result.eq(~total | (udp & total.all()).replicate(16)),
         ]
         with m.If(self.start):
@@ -106,7 +106,7 @@ class RangeSum(wiring.Component):
                 size.eq(Mux(self.header, 0, self.end[:2])),
                 header.eq(self.header), udp.eq(self.udp & ~self.header),
                 self.target.eq(self.field), self.target_low.eq(self.header | self.low),
-                mark.eq(Mux(self.header, 0b001, 0b100)), reading.eq(1), asked.eq(0), ends.eq(0),
+                mark.eq(Mux(self.header, 0b001, 0b100)), reading.eq(1),
                 total.eq(0), carry.eq(0),
             ]
         return m
