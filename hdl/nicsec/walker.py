@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from .algorithm import Status
 from .job import INNER, OUTER, HeaderLayout, JobLayout, PassLayout, RegionLayout, byte_bits, word_bits
-from .sa_layout import LeadRow, RowRequest
+from .sa_layout import Control, LeadRow, RowRequest
 from .suite import ah_iv_words, esp_align_mask, esp_iv_words
 
 __all__ = ["Walker"]
@@ -24,9 +24,9 @@ _UDP_ENCAP_PORT = 4500  # RFC 3948
 
 
 class Walker(wiring.Component):
-    """Walks one frame per ``start``: 14 cycles for a level of IP and ESP, 11 for a second one, one for each VLAN tag,
-    two for LLC/SNAP, 4 for each extension header, 7 for an AH and 6 for UDP. Rows that are answered later than three
-    cycles after they were asked for make it longer by as much for each level.
+    """Walks one frame per ``start``: 14 cycles for a level of IPv4 and ESP, 11 for a second one, one more for IPv6
+    and for each VLAN tag, two for LLC/SNAP, 4 for each extension header, 7 for an AH and 6 for UDP. Rows that are
+    answered later than three cycles after they were asked for make it longer by as much for each level.
 
     Words are read one behind the other through link and IP header, then by jumps; a jump goes where earlier words and
     rows say, so what a word holds is compared and added in no path to the memory.
@@ -90,7 +90,7 @@ class Walker(wiring.Component):
 
         level = Signal(1, init=OUTER)
         lead = self.lead
-        esp, ah = lead[0], Signal(LeadRow)
+        esp, ah = lead[0], Signal(Control)
         has_esp, has_ah, ah_op, tunnel = Signal(), Signal(), Signal(), Signal()
 
         # Row 0 of the ops of a level, fetched while the headers ahead of theirs are walked. An op that a build cannot
@@ -140,10 +140,15 @@ class Walker(wiring.Component):
         ipv6, probing = Signal(), Signal()
         tags = Signal(2)
         index = Signal(range(3))
-        length = Signal(17)
+        length = Signal(16)
         next_header = Signal(8)
         chained = Signal()  # extension headers or options stand ahead of the AH
         behind_ah = Signal()
+        # What is at hand ends `length` behind `pos`; in the beginning two bytes further, since the frame is stored
+        # that much late.
+        bounds, late = Signal(), Signal()
+        with m.If(bounds):
+            m.d.sync += [bound.eq(Cat(C(0, 1), late, pos) + length), bounds.eq(0), late.eq(0)]
         # What is left of the room behind pad length and next header, with its sign.
         payload = Signal(signed(bits + 2))
         # Comparisons that take a cycle: what is wrong with a header is told by the state behind it.
@@ -170,22 +175,26 @@ class Walker(wiring.Component):
             m.d.sync += self.status.eq(status)
             m.next = "DONE"
 
-        # Words of ESP header and IV, these and the ICV in bytes, the word with pad length and next header.
+        # Words of ESP header and IV, and of these and the ICV. Pad length and next header are at `trailer`, in one word
+        # if the payload is aligned, and the ICV behind them.
         esp_head, esp_mask, esp_icv, esp_overhead = Signal(3), Signal(4), Signal(4), Signal(5)
-        icv_start, icv_end, trailer = Signal(words), Signal(bits), Signal(words)
+        icv_start, trailer = Signal(words), Signal(bits)
         rows.d.sync += [
             esp_head.eq(2 + esp_iv_words(config, esp.control.encr)),
             esp_mask.eq(esp_align_mask(config, esp.control.encr)),
             esp_icv.eq(esp.control.icv_words),
             esp_overhead.eq(esp_head + esp_icv),
         ]
-        m.d.sync += trailer.eq(bound[2:] - 1 - esp_icv)
+        m.d.sync += trailer.eq(bound - Cat(C(2, 2), esp_icv))
         ah_need = Signal(6)
         if config.has_ah:
             rows.d.sync += [
-                ah.eq(Mux(lead[0].control.ah, lead[0], lead[1])),
-                ah_need.eq(ah_iv_words(config, ah.control.auth) + ah.control.icv_words + 3),
+                ah.eq(Mux(lead[0].control.ah, lead[0].control, lead[1].control)),
+                ah_need.eq(ah_iv_words(config, ah.auth) + ah.icv_words + 3),
             ]
+
+        second, bad_spi = Signal(), Signal()
+        m.d.comb += bad_spi.eq(word != Mux(second, lead[1].spi, lead[0].spi))
 
         is_inner_ip, inner_ipv6 = Signal(), Signal()
         m.d.comb += [
@@ -211,8 +220,8 @@ class Walker(wiring.Component):
 
         with m.FSM():
             with m.State("IDLE"):
-                m.d.sync += [level.eq(OUTER), bound.eq(self.job.length + 2), tags.eq(0), index.eq(0), pos.eq(2)]
-                m.d.sync += [chained.eq(0), behind_ah.eq(0), step.eq(1)]
+                m.d.sync += [level.eq(OUTER), tags.eq(0), index.eq(0), pos.eq(0), step.eq(3)]
+                m.d.sync += [length.eq(self.job.length), bounds.eq(1), late.eq(1), chained.eq(0), behind_ah.eq(0)]
                 m.d.sync += [short.eq(0), cramped.eq(0)]
                 look(3, follow=1)
                 with m.If(self.start):
@@ -225,7 +234,7 @@ class Walker(wiring.Component):
 
             # The EtherType is the low half of a word, also behind tags and LLC/SNAP.
             with m.State("LINK"):
-                m.d.sync += pos.eq(target)
+                m.d.sync += [pos.eq(target), step.eq(1)]
                 with m.If(settled):
                     with m.If(room_below(4)):
                         fail(Status.MALFORMED)
@@ -261,14 +270,14 @@ class Walker(wiring.Component):
                         m.d.sync += [short.eq(room_below(40)), bad_version.eq(word[28:] != 6), bad_length.eq(0)]
                         m.next = "IPV6-LENGTH"
                     with m.Else():
-                        m.d.sync += [bound.eq((pos << 2) + word[:16]), chained.eq(word[24:28] != 5)]
+                        m.d.sync += [length.eq(word[:16]), bounds.eq(1), chained.eq(word[24:28] != 5)]
                         if config.checksum:
                             m.d.sync += [header.active.eq(1), header.start.eq(pos), header.words.eq(word[24:28])]
                         m.d.sync += [
                             short.eq(room_below(20)),
                             bad_version.eq(word[28:] != 4),
                             bad_length.eq(
-                                word[24:28].matches("00--", "0100") | (word[2:16] < word[24:28]) | (word[:16] > room)
+                                word[24:28].matches("00--", "0100") | (~word[6:16].any() & (word[2:6] < word[24:28]))
                             ),
                             step.eq(word[24:28]),
                         ]
@@ -283,11 +292,16 @@ class Walker(wiring.Component):
                 with m.Elif(bad_length):
                     fail(Status.MALFORMED)
 
+            # `room` is what was left behind `pos` for one cycle more.
+            too_long = Signal()
+            m.d.comb += too_long.eq(length > room)
             with m.State("IPV4-FRAGMENT"):
                 m.d.sync += [pos.eq(target), self.addr.eq(target), following.eq(0), index.eq(index + 1)]
                 if config.checksum:
                     m.d.sync += self.region.fragment.eq(word[:14] != 0)
                 refuse_ip()
+                with m.Elif(too_long):
+                    fail(Status.MALFORMED)
                 with m.Elif(~probing & (word[:14] != 0)):
                     fail(Status.FRAGMENT)
                 with m.Else():
@@ -297,14 +311,14 @@ class Walker(wiring.Component):
                 behind_ip()
             with m.State("IPV6-LENGTH"):
                 m.d.sync += [pos.eq(target), index.eq(index + 1)]
-                m.d.sync += [length.eq(word[16:] + 40), next_header.eq(word[8:16])]
+                m.d.sync += [length.eq(word[16:]), bounds.eq(1), next_header.eq(word[8:16])]
                 refuse_ip()
                 with m.Else():
-                    m.next = "IPV6-END"
+                    m.next = "IPV6-PAYLOAD"
+            with m.State("IPV6-PAYLOAD"):
+                m.next = "IPV6-END"
             with m.State("IPV6-END"):
-                # `room` is that behind `base` for one cycle more.
-                m.d.sync += bound.eq((base << 2) + length)
-                with m.If(length > room):
+                with m.If(too_long):
                     fail(Status.MALFORMED)
                 with m.Else():
                     behind_ip()
@@ -355,7 +369,8 @@ class Walker(wiring.Component):
                     with m.If(settled):
                         m.d.sync += [behind_ah.eq(1), short.eq((step << 2) > room), cramped.eq(step < ah_need)]
                         go()
-                        with m.If(word != ah.spi):
+                        m.d.comb += second.eq(ah_op)
+                        with m.If(bad_spi):
                             fail(Status.SPI_MISMATCH)
                         with m.Else():
                             m.next = "HEADER"
@@ -366,7 +381,7 @@ class Walker(wiring.Component):
                 with m.If(esp.control.udp_encap):
                     look(target)
                 with m.Else():
-                    look(trailer)
+                    look(trailer[2:])
                 with m.If(~has_esp):
                     m.next = "INSIDE"
                 with m.Elif(esp.control.udp_encap):
@@ -392,16 +407,16 @@ class Walker(wiring.Component):
                         m.next = "UDP-ESP"
             with m.State("UDP-ESP"):
                 with m.If(settled):
-                    look(trailer)
+                    look(trailer[2:])
                     m.next = "ESP-HEADER"
             with m.State("ESP-HEADER"):
                 m.d.sync += [
-                    base.eq(target), icv_start.eq(bound[2:] - esp_icv), icv_end.eq(bound - Cat(C(2, 2), esp_icv)),
+                    base.eq(target), icv_start.eq(bound[2:] - esp_icv),
                     payload.eq(room - Cat(C(2, 2), esp_overhead)),
                 ]
                 with m.If(room_below(8)):
                     fail(Status.MALFORMED)
-                with m.Elif(word != esp.spi):
+                with m.Elif(bad_spi):
                     fail(Status.SPI_MISMATCH)
                 with m.Else():
                     m.next = "ESP-TRAILER"
@@ -416,8 +431,8 @@ class Walker(wiring.Component):
                 with m.If(payload[-1]):
                     fail(Status.NO_ROOM)
                 with m.Elif(settled):
-                    # `icv_end` is behind the padding, `payload` what may be padding, and a multiple of four less two.
-                    m.d.sync += [bound.eq(icv_end - word[8:16]), next_header.eq(word[:8]), pos.eq(base)]
+                    # `trailer` is behind the padding, `payload` what may be padding, and a multiple of four less two.
+                    m.d.sync += [bound.eq(trailer - word[8:16]), next_header.eq(word[:8]), pos.eq(base)]
                     with m.If(((payload[:4] ^ 0b1110) & esp_mask).any()):
                         fail(Status.UNALIGNED)
                     with m.Elif(word[8:16] > payload):
