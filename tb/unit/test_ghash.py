@@ -13,7 +13,7 @@ from nicsec.crypto.ghash import Ghash
 from streams import collect, get, put, run, send
 
 _GCM = Path(cryptography_vectors.__file__).parent / "ciphers/AES/GCM"
-_DIGITS = pytest.mark.parametrize("digit", [1, 2, 4, 8, 16, 32])
+_DIGITS = pytest.mark.parametrize("digit", [1, 2, 4, 5, 8, 13, 16, 31, 32])
 
 
 def multiply(x, y):

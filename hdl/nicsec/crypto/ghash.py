@@ -117,7 +117,7 @@ class Ghash(wiring.Component):
             with m.If(first):
                 m.d.sync += [z.eq(0), full.eq(0), final.eq(block_last)]
             with m.If(last):
-                m.d.sync += running.eq(seamless)
+                m.d.sync += [running.eq(seamless), step.eq(0)]
         with m.Elif(final):
             with m.If(~self.o.valid):
                 m.d.sync += [z.eq(0), product.eq(0), final.eq(0), self.o.payload.eq(total[::-1]), self.o.valid.eq(1)]
