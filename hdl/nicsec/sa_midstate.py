@@ -95,7 +95,10 @@ class Midstate(wiring.Component):
 
         m.d.sync += constant.eq(initial)
 
+        # A word of the state or of the padded key, which comes late in the cycle and so meets nothing but the pad.
         request = Signal(Word)
+        first, padded, of_key, request_last = Signal(32), Signal(32), Signal(), Signal()
+        m.d.comb += [request.word.eq(Mux(of_key, padded, first)), request.last.eq(request_last)]
         sending, answering = Signal(), Signal()
         accepted, answered = Signal(), Signal()
         answer = Signal(Word)
@@ -117,20 +120,19 @@ class Midstate(wiring.Component):
         with m.FSM():
             with m.State("IDLE"):
                 with m.If(self.wipe):
-                    m.d.sync += request.eq(0)
+                    m.d.sync += padded.eq(0)
                 with m.If(self.start):
                     m.d.sync += [self.address.eq(0), keyed.eq(0), ended.eq(0)]
                     m.next = "MAKE"
             with m.State("MAKE"):
+                m.d.sync += [
+                    padded.eq(self.key ^ Mux(self.outer, _OPAD, _IPAD)), first.eq(constant), of_key.eq(keyed),
+                    request_last.eq(keyed & last_key),
+                ]
                 with m.If(keyed):
-                    m.d.sync += [
-                        request.word.eq(self.key ^ Mux(self.outer, _OPAD, _IPAD)),
-                        request.last.eq(last_key),
-                        self.address.eq(self.address + 1),
-                    ]
+                    m.d.sync += self.address.eq(self.address + 1)
                 with m.Else():
-                    m.d.sync += [request.word.eq(constant), request.last.eq(0), keyed.eq(last_state)]
-                    m.d.sync += index.eq(index + 1)
+                    m.d.sync += [keyed.eq(last_state), index.eq(index + 1)]
                 m.next = "SEND"
             with m.State("SEND"):
                 m.d.comb += sending.eq(1)
