@@ -108,7 +108,8 @@ class Config:
                     raise ValueError(f"{field} must be among {', '.join(names)}, not {name!r}")
             object.__setattr__(self, field, tuple(name for name in names if name in value))
         for field, low, high in (
-            ("lanes", 1, 32), ("max_frame", 64, 16384), ("walkers", 1, 8), ("hash_units", 1, 32), ("ghash_digit", 1, 32),
+            ("lanes", 1, 32), ("max_frame", 64, 16384), ("walkers", 1, 8), ("hash_units", 1, 32),
+            ("ghash_digit", 1, 32),
         ):
             value = getattr(self, field)
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
@@ -230,7 +231,7 @@ PRESETS = {
         ghash_digit=13,
     ),
     "basic": Config(),
-    "gigabit": Config(lanes=2, ghash_digit=4, sa_slots=64),
+    "gigabit": Config(lanes=2, ghash_digit=4, sa_slots=64, checksum=False, utilisation=False),
     "10g": Config(lanes=32, units="shared", sa_slots=128),
     "full": Config(encr=tuple(ENCR_NAMES), auth=tuple(AUTH_NAMES), max_frame=9600, sa_slots=64),
 }

@@ -10,7 +10,7 @@ from .collect import Collect
 from .control import Control
 from .descriptor import Completion, Descriptor
 from .dispatch import Dispatch, Ticket
-from .lanes import Lanes, packets_in_lanes
+from .lanes import Lanes, groups_of, packets_in_lanes
 from .share import crypto_members, join
 from .stream import AxisSignature, BeatLayout, Register, SkidBuffer
 
@@ -65,7 +65,10 @@ class Engine(wiring.Component):
         m.d.comb += self.irq.eq(control.irq)
 
         # Frames in.
-        m.submodules.ingress = ingress = SkidBuffer(BeatLayout(config.data_width))
+        # One group of lanes moves a word a cycle, a quarter of a beat.
+        slow = config.units == "private" and groups_of(config) == 1
+        beat_buffer = Register if slow else SkidBuffer
+        m.submodules.ingress = ingress = beat_buffer(BeatLayout(config.data_width))
         m.d.comb += [
             ingress.i.p.data.eq(self.s_axis.tdata),
             ingress.i.p.keep.eq(self.s_axis.tkeep),
@@ -116,7 +119,7 @@ class Engine(wiring.Component):
         ]
 
         # Frames and completions out.
-        m.submodules.egress = egress = SkidBuffer(BeatLayout(config.data_width))
+        m.submodules.egress = egress = beat_buffer(BeatLayout(config.data_width))
         m.submodules.completions = completions = Register(Completion)
         connect(m, lanes.verdict, collect.verdict)
         connect(m, lanes.o, collect.i)

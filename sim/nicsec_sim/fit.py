@@ -155,7 +155,7 @@ def run_tool(tool: str, arguments: list[str], directory: Path, progress: Progres
     command = [sys.executable, "-c", f"import {package}; {package}.{function}()", *arguments]
     tail = deque(maxlen=30)
     with (
-        (directory / f"{tool}.log").open("w") as log,
+        (directory / f"{tool}.log").open("w", buffering=1) as log,
         subprocess.Popen(
             command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
         ) as process,

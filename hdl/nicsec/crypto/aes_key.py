@@ -23,7 +23,7 @@ class KeySchedule(wiring.Component):
 
     A block may enter 27, 31 or 35 cycles after the first beat was seen, while later round keys are still to come.
     The schedule runs on for 64 words until all 16 rows are written, so nothing of an older, longer key stays behind.
-    ``wipe`` writes zeros the same way.
+    ``wipe`` writes zeros the same way, but four words a cycle, so a key that comes behind it hardly waits.
 
     Members
     -------
@@ -106,7 +106,7 @@ class KeySchedule(wiring.Component):
                 m.d.comb += [fetch.eq(1), expanding.eq(1), self.key.ready.eq(second)]
                 with m.If(self.key.valid):
                     m.d.sync += second.eq(0)
-                with m.If(n == 63):
+                with m.If(n[2:].all() & (wiping | n[:2].all())):
                     m.next = "IDLE"
 
         history = [Signal(32, name=f"history{k}", reset_less=True) for k in range(7)]
@@ -116,7 +116,7 @@ class KeySchedule(wiring.Component):
         use_sub, rotated, straight, plain = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [turn.eq(place == 0), middle.eq(size[1] & (place == 4))]
         with m.If(fetch):
-            m.d.sync += [n.eq(n + 1), place.eq(Mux(place == last_place, 0, place + 1))]
+            m.d.sync += [n.eq(n + Mux(wiping, 4, 1)), place.eq(Mux(place == last_place, 0, place + 1))]
         older = Signal(32)
         m.d.comb += older.eq(Mux(size[1], history[6], Mux(size[0], history[4], history[2])))
         with m.If(wiping):
@@ -155,7 +155,10 @@ class KeySchedule(wiring.Component):
             ]
 
         write, row, column = Signal(), Signal(4), Signal(4)
-        m.d.sync += [write.eq(formed), row.eq(self.rounds - form_n[2:]), column.eq(Mux(formed, 1 << form_n[:2], 0))]
+        m.d.sync += [
+            write.eq(formed), row.eq(self.rounds - form_n[2:]),
+            column.eq(Mux(formed, Mux(wiping, 0b1111, 1 << form_n[:2]), 0)),
+        ]
         # Word n is written while n + 1 is formed; the block that enters next reads row j 2j cycles later or more, so
         # with word 2 rounds + 3 written every row will be in time.
         enough = Signal()
