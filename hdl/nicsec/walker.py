@@ -226,7 +226,7 @@ class Walker(wiring.Component):
                 look(3, follow=1)
                 with m.If(self.start):
                     m.d.comb += fetch.eq(self.job.bound)
-                    m.d.sync += [self.status.eq(Status.SUCCESS), *(entry.active.eq(0) for entry in self.plan)]
+                    m.d.sync += [entry.active.eq(0) for entry in self.plan]
                     if config.checksum:
                         m.d.sync += [probing.eq(~self.job.bound), self.region.fragment.eq(0)]
                         m.d.sync += [entry.active.eq(0) for entry in self.headers]
@@ -460,10 +460,11 @@ class Walker(wiring.Component):
                     with m.Elif(self.job.csum_l4 & tunnel):
                         fail(Status.INVALID_PROTOCOL)
                 with m.Else():
+                    m.d.sync += self.status.eq(Status.SUCCESS)
                     m.next = "REGION" if config.checksum else "DONE"
             if config.checksum:
                 with m.State("REGION"):
-                    m.d.sync += [self.region.first.eq(pos), self.region.end.eq(bound)]
+                    m.d.sync += [self.status.eq(Status.SUCCESS), self.region.first.eq(pos), self.region.end.eq(bound)]
                     m.next = "DONE"
 
             # Rows that were asked for are taken before another walk may begin.

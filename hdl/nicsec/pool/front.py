@@ -237,7 +237,7 @@ class Front(wiring.Component):
         wrong_length = Signal()
         m.d.sync += wrong_length.eq(loaded.length != job.length)
         bad_walk = Signal()
-        m.d.comb += bad_walk.eq(wrong_length | (walker.status != Status.SUCCESS))
+        m.d.comb += bad_walk.eq(wrong_length | Value.cast(walker.status)[:_STATUS_BITS].any())
 
         if config.checksum:
             m.submodules.sum = range_sum = RangeSum(config)
@@ -249,7 +249,9 @@ class Front(wiring.Component):
                 m.d.sync += [judged.eq(0), fetched.eq(0)]
                 with m.If(self.job.valid):
                     m.next = "REFUSED"
-                    with m.If(~job.bypass & (job.status == Status.SUCCESS) & ~loaded.too_long & ~loaded.error):
+                    # The upper bits of a status are zero.
+                    known = Cat(job.bypass, Value.cast(job.status)[:_STATUS_BITS], loaded.too_long, loaded.error)
+                    with m.If(~known.any()):
                         m.d.comb += [cache.start.eq(1), walker.start.eq(1)]
                         m.next = "WALK"
             with m.State("REFUSED"):
