@@ -101,14 +101,14 @@ class Front(wiring.Component):
         connect(m, cache.fetch, flipped(self.fetch))
         connect(m, walker.row_req, flipped(self.row_req))
         connect(m, flipped(self.row_rsp), walker.row_rsp)
-        walking, summing = Signal(), Signal()
+        reads, sums = Signal(), Signal()  # the walker or the sum has words read; it is the sum's turn
         last_line = Signal.like(cache.last, reset_less=True)
         m.d.sync += last_line.eq((loaded.length + 1) >> 4)
         m.d.comb += [
             walker.job.eq(job),
             walker.word.eq(cache.word),
             walker.stall.eq(cache.stall),
-            cache.active.eq(walking | summing),
+            cache.active.eq(reads),
             cache.addr.eq(walker.addr),
             cache.base.eq(packet.base),
             cache.last.eq(last_line),
@@ -241,18 +241,19 @@ class Front(wiring.Component):
 
         if config.checksum:
             m.submodules.sum = range_sum = RangeSum(config)
-            with m.If(summing):
+            with m.If(sums):
                 m.d.comb += cache.addr.eq(range_sum.addr)
 
         with m.FSM() as fsm:
             with m.State("IDLE"):
-                m.d.sync += [judged.eq(0), fetched.eq(0)]
+                m.d.sync += [judged.eq(0), fetched.eq(0), sums.eq(0)]
                 with m.If(self.job.valid):
                     m.next = "REFUSED"
                     # The upper bits of a status are zero.
                     known = Cat(job.bypass, Value.cast(job.status)[:_STATUS_BITS], loaded.too_long, loaded.error)
                     with m.If(~known.any()):
                         m.d.comb += [cache.start.eq(1), walker.start.eq(1)]
+                        m.d.sync += reads.eq(1)
                         m.next = "WALK"
             with m.State("REFUSED"):
                 m.d.sync += status.eq(Mux(
@@ -262,8 +263,8 @@ class Front(wiring.Component):
                 m.next = "FINAL"
             # What the plan says is settled some cycles ahead of the end.
             with m.State("WALK"):
-                m.d.comb += walking.eq(1)
                 m.d.sync += [
+                    reads.eq(~walker.done), sums.eq(walker.done),
                     status.eq(Mux(wrong_length, Status.MALFORMED, walker.status)),
                     left.eq(Cat(entry.active for entry in plan)),
                 ]
@@ -281,7 +282,7 @@ class Front(wiring.Component):
                         m.next = "PASS"
 
             if config.checksum:
-                self._checksums(m, range_sum, cache, walker, summing, status)
+                self._checksums(m, range_sum, cache, walker, reads, status)
 
             with m.State("PASS"):
                 m.d.comb += walker.again.eq(due)
@@ -336,7 +337,7 @@ class Front(wiring.Component):
         m.d.comb += self.busy.eq(~fsm.ongoing("IDLE") | held | self.job.valid)
         return m
 
-    def _checksums(self, m, range_sum, cache, walker, summing, status):
+    def _checksums(self, m, range_sum, cache, walker, reads, status):
         """The states between walk and passes: L4 first, then each IPv4 header."""
         config = self._config
         job, region = self.job.p.job, walker.region
@@ -379,6 +380,7 @@ class Front(wiring.Component):
                 m.d.sync += status.eq(Status.MALFORMED)
             with m.Else():
                 m.d.comb += range_sum.start.eq(1)
+                m.d.sync += reads.eq(1)
                 m.next = "SUM"
         with m.State("HEADERS"):
             m.d.sync += header_number.eq(header_number + 1)
@@ -389,10 +391,11 @@ class Front(wiring.Component):
                     m.next = "PASS"
             with m.Elif(header.active):
                 m.d.comb += range_sum.start.eq(1)
+                m.d.sync += reads.eq(1)
                 m.next = "SUM"
         with m.State("SUM"):
-            m.d.comb += summing.eq(1)
             with m.If(range_sum.done):
+                m.d.sync += reads.eq(0)
                 m.next = "PATCH"
         with m.State("PATCH"):
             m.d.comb += self.patch.valid.eq(1)
