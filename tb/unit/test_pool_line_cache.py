@@ -7,6 +7,7 @@ import random
 from collections import deque
 
 import pytest
+from amaranth import ResetInserter, Signal
 from nicsec.config import Config
 from nicsec.pool.line_cache import LineCache
 from streams import run
@@ -20,7 +21,7 @@ class Ring:
 
     def __init__(self, dut, lines, rng, latency):
         self._dut, self.lines, self._rng, self._latency = dut, lines, rng, latency
-        self.log, self.most = [], 0
+        self.log, self.most, self.reset = [], 0, Signal()
 
     async def answer(self, ctx):
         way, cycle = deque(), 0
@@ -30,11 +31,14 @@ class Ring:
             valid = bool(way) and way[0][0] <= cycle
             ctx.set(self._dut.rsp_valid, valid)
             ctx.set(self._dut.rsp_data, self.lines[way.popleft()[1]] if valid else self._rng.getrandbits(128))
-            _, _, asked, line = await ctx.tick().sample(self._dut.fetch.valid, self._dut.fetch.payload)
+            fetch = self._dut.fetch
+            _, _, asked, line, reset = await ctx.tick().sample(fetch.valid, fetch.payload, self.reset)
             if asked and ready:
                 self.log.append(line)
                 way.append((cycle + self._rng.randrange(*self._latency), line))
                 self.most = max(self.most, len(way))
+            if reset:
+                way.clear()
             cycle += 1
 
 
@@ -116,7 +120,7 @@ def test_words(config, ahead, slow):
     run(dut, user, background=[ring.answer])
 
 
-async def _walk(ctx, dut, addrs, limit=400):
+async def walk(ctx, dut, addrs, limit=400):
     """Cycles until the words of ``addrs`` have come, without a gap where nothing stalls."""
     cycles = 0
     for addr in [*addrs, addrs[-1], addrs[-1]]:
@@ -146,9 +150,9 @@ def test_read_ahead_hides_the_latency():
         await ctx.tick()
         ctx.set(dut.start, 0)
         ctx.set(dut.active, 1)
-        cycles = await _walk(ctx, dut, range(400), 1000)
+        cycles = await walk(ctx, dut, range(400), 1000)
         print(cycles)
-        assert cycles < 400 + 30
+        assert cycles < 400 + 50
         assert len(ring.log) == 100
 
     run(dut, user, background=[ring.answer])
@@ -163,9 +167,37 @@ def test_behind_last_is_no_stall():
         await ctx.tick()
         ctx.set(dut.start, 0)
         ctx.set(dut.active, 1)
-        assert await _walk(ctx, dut, [20, 21, 300]) < 12
+        assert await walk(ctx, dut, [20, 21, 300]) < 16
 
     run(dut, user)
+
+
+def test_reset_while_lines_are_on_their_way():
+    dut = LineCache(CONFIG, ahead=6)
+    rng = random.Random(1)
+    lines = [rng.getrandbits(128) for _ in range(CONFIG.ring_lines)]
+    ring = Ring(dut, lines, rng, (20, 21))
+
+    async def user(ctx):
+        for wait in (20, 30, 31, 32, 33, 34, 35, 40, 60):
+            begin(ctx, dut, 90)
+            await ctx.tick()
+            ctx.set(dut.start, 0)
+            ctx.set(dut.active, 1)
+            for addr in (5, 330):
+                assert await walk(ctx, dut, [addr]) < 100
+                assert ctx.get(dut.word) == lines[addr // 4] >> 96 - 32 * (addr % 4) & 0xFFFFFFFF
+            begin(ctx, dut, 90)
+            await ctx.tick()
+            ctx.set(dut.start, 0)
+            ctx.set(dut.addr, 100)
+            await ctx.tick().repeat(wait)
+            ctx.set(ring.reset, 1)
+            await ctx.tick()
+            ctx.set(ring.reset, 0)
+        assert ring.most > 2
+
+    run(ResetInserter(ring.reset)(dut), user, background=[ring.answer])
 
 
 def test_hint():
@@ -185,6 +217,6 @@ def test_hint():
         ctx.set(dut.addr, 3)
         await ctx.tick().repeat(60)
         assert sorted(ring.log) == [0, 1, 2, 88, 89]
-        assert await _walk(ctx, dut, [4, 5, 356, 352, 5, 3]) == 8
+        assert await walk(ctx, dut, [4, 5, 356, 352, 5, 3]) == 8
 
     run(dut, user, background=[ring.answer])

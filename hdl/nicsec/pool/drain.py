@@ -56,15 +56,14 @@ class Drain(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config = self._config
-        bits = line_bits(config)
-        most = frame_lines(config)
+        bits = line_bits(self._config)
         halves = range(2)
+        lines_shape = range(frame_lines(self._config) + 1)
 
-        # Frames in their order: their lines are asked for, then they wait here for them. Of a kept frame that is its
-        # beats less one, the bytes of the last beat modulo 16, and whether a line holds no more than these.
+        # Frames wait here for their lines, which have been asked for. Of the length the bytes of the last beat are
+        # enough, modulo 16: where they and the two of padding take two lines, there is one line more than beats.
         m.submodules.frames = frames = memory.Memory(
-            shape=data.StructLayout({"keep": 1, "lines": range(most + 1), "length": range(config.max_frame + 1)}),
+            shape=data.StructLayout({"keep": 1, "lines": lines_shape, "size": 4}),
             depth=_FRAMES, init=[], attrs={"ram_style": "distributed"},
         )
         write, read = frames.write_port(), frames.read_port(domain="comb")
@@ -74,123 +73,130 @@ class Drain(wiring.Component):
             write.en.eq(begin),
             write.data.keep.eq(self.frame.p.keep),
             write.data.lines.eq(self.frame.p.lines),
-            write.data.length.eq(self.frame.p.length),
-        ]
-        m.d.sync += [
-            write.addr.eq(write.addr + begin), read.addr.eq(read.addr + moved), level.eq(level + begin - moved),
-        ]
-
-        # Asking, in both halves by itself, but that both have to be through before the next frame.
-        start = Signal(bits)
-        asking = Signal(2)
-        pops = Signal(2)
-        m.d.comb += [
-            self.frame.ready.eq(~asking.any() & ~level[-1]),
-            begin.eq(self.frame.valid & self.frame.ready),
+            write.data.size.eq(self.frame.p.length[:4]),
         ]
         with m.If(begin):
-            m.d.sync += start.eq(start + self.frame.p.lines)
-        ports, some = [], Signal(2)
-        for half in halves:
-            line = Signal(bits - 1, name=f"line_{half}", reset_less=True)
-            left = Signal(range(most // 2 + 2), name=f"left_{half}", reset_less=True)
-            credit = Signal(range(_LINES + 1), name=f"credit_{half}", init=_LINES)
-            asked = Signal(name=f"asked_{half}")
-            request = self.request[half]
-            m.d.comb += [
-                request.valid.eq(asking[half] & credit.any()),
-                request.payload.eq(Cat(C(half, 1), line)),
-                asked.eq(request.valid & request.ready),
-            ]
-            m.d.sync += credit.eq(credit - asked + pops[half])
-            share = Signal.like(left, name=f"share_{half}")
-            m.d.comb += share.eq((self.frame.p.lines + (start[0] == half)) >> 1)
-            with m.If(~asking.any()):
-                m.d.sync += [
-                    line.eq((start + (1 - half))[1:bits]), left.eq(share),
-                    asking[half].eq(begin & self.frame.p.keep & share.any()),
-                ]
-            with m.Elif(asked):
-                m.d.sync += [line.eq(line + 1), left.eq(left - 1), asking[half].eq(left != 1)]
+            m.d.sync += write.addr.eq(write.addr + 1)
+        with m.If(moved):
+            m.d.sync += read.addr.eq(read.addr + 1)
+        with m.If(begin ^ moved):
+            m.d.sync += level.eq(level + Cat(C(1, 1), moved.replicate(len(level) - 1)))
 
-            # Their lines wait here.
-            m.submodules[f"lines_{half}"] = lines = memory.Memory(
+        # Asking up to `until`, in each half by itself: of the lines ahead of an odd position there is an even one more
+        # than odd ones. The lines of a frame that does not leave are passed by, for which both halves have to be done
+        # with those before and it with both before the next. `idle` knows of a new frame four cycles later.
+        until = Signal(bits)
+        passing, idle = Signal(), Signal()
+        news = Signal(2)
+        asking, some, pops = Signal(2), Signal(2), Signal(2)
+        m.d.comb += [
+            self.frame.ready.eq(~level[-1] & (idle | (self.frame.p.keep & ~passing))),
+            begin.eq(self.frame.valid & self.frame.ready),
+        ]
+        m.d.sync += [news.eq(Cat(begin, news)), idle.eq(~begin & ~news.any() & ~asking.any())]
+        with m.If(begin):
+            m.d.sync += [until.eq(until + self.frame.p.lines), passing.eq(~self.frame.p.keep)]
+        lines = []
+        for half, request in enumerate(self.request):
+            line, after = Signal(bits - 1, name=f"line_{half}"), Signal(bits - 1, name=f"after_{half}", init=1)
+            end = Signal(bits - 1, name=f"end_{half}")
+            m.d.sync += end.eq((until + (1 - half))[1:bits])
+            m.submodules[f"lines_{half}"] = waiting = memory.Memory(
                 shape=128, depth=_LINES, init=[], attrs={"ram_style": "distributed"}
             )
-            put, get = lines.write_port(), lines.read_port(domain="comb")
-            waiting = Signal(range(_LINES + 1), name=f"waiting_{half}")
-            m.d.comb += [put.en.eq(self.valid[half]), put.data.eq(self.data[half]), some[half].eq(waiting.any())]
-            m.d.sync += [
-                put.addr.eq(put.addr + put.en), get.addr.eq(get.addr + pops[half]),
-                waiting.eq(waiting + put.en - pops[half]),
+            put, get = waiting.write_port(), waiting.read_port(domain="comb")
+            # Lines that were asked for, that came, that are done with.
+            asked, came, gone = (Signal(range(2 * _LINES), name=f"{name}_{half}") for name in ("asked", "came", "gone"))
+            full, step, asks = (Signal(name=f"{name}_{half}") for name in ("full", "step", "asks"))
+            m.d.comb += [
+                full.eq((asked ^ gone) == _LINES),
+                request.valid.eq(asking[half] & ~passing & ~full),
+                request.payload.eq(Cat(C(half, 1), line)),
+                asks.eq(request.valid & request.ready),
+                step.eq(asks | (asking[half] & passing)),
+                put.addr.eq(came), put.en.eq(self.valid[half]), put.data.eq(self.data[half]),
+                get.addr.eq(gone), some[half].eq(came != gone),
             ]
-            ports.append(get)
+            with m.If(step):
+                m.d.sync += [line.eq(after), after.eq(after + 1)]
+            with m.If(step | ~asking[half]):
+                m.d.sync += asking[half].eq(Mux(asking[half], after, line) != end)
+            for strobe, count in ((asks, asked), (put.en, came), (pops[half], gone)):
+                with m.If(strobe):
+                    m.d.sync += count.eq(count + 1)
+            lines.append(get.data)
 
         # The frame that is next.
-        length = read.data.length
-        full = length[:4] == 0
-        following = Signal(data.StructLayout({
-            "keep": 1, "lines": range(most + 1), "beats": range(most), "over": 1, "mask": 16,
-        }), reset_less=True)
+        following = Signal(
+            data.StructLayout({"keep": 1, "lines": lines_shape, "size": 4, "over": 1, "single": 1}), reset_less=True
+        )
         known, used = Signal(), Signal()
-        m.d.comb += moved.eq((level != 0) & (~known | used))
+        over = Signal()
+        m.d.comb += [
+            moved.eq((level != 0) & (~known | used)),
+            over.eq((read.data.size == 0) | (read.data.size == 15)),
+        ]
         with m.If(~known | used):
             m.d.sync += [
                 known.eq(level != 0),
                 following.keep.eq(read.data.keep),
                 following.lines.eq(read.data.lines),
-                following.beats.eq(length[4:] - full),
-                following.over.eq(full | length[:4].all()),
-                following.mask.eq(Cat(full | (length[:4] > n) for n in range(16))),
+                following.size.eq(read.data.size),
+                following.over.eq(over),
+                following.single.eq(read.data.lines == 1 + over),
             ]
 
-        # The beat at hand: bytes 2 to 15 of a line of one half, and the two of the other one's line behind it.
+        # The beat at hand: bytes 2 to 15 of a line of one half, and the two of the other one's line behind it. `left`
+        # are the frame's lines from the first of the two on.
         position = Signal(bits + 1)
-        active, last = Signal(), Signal()
-        beats = Signal(range(most), reset_less=True)  # behind this one
-        over = Signal(reset_less=True)
-        mask, keep = Signal(16, reset_less=True), Signal(16, reset_less=True)
+        active, last, both = Signal(), Signal(), Signal()
+        left = Signal(lines_shape, reset_less=True)
+        more = Signal(reset_less=True)  # there is a line behind the one that the last beat begins in
+        size = Signal(4, reset_less=True)
+        keep = Signal(16, reset_less=True)
         turn = Signal()
-        go, both, ends, frees = Signal(), Signal(), Signal(), Signal()
+        go, ends, frees, begins = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             self.tail.eq(position),
-            both.eq(last & over),
+            both.eq(last & more),
             go.eq(
-                active & some.bit_select(turn, 1).any() & (some.bit_select(~turn, 1).any() | (last & ~over))
+                active & Mux(turn, some[1], some[0]) & (Mux(turn, some[0], some[1]) | (last & ~more))
                 & (~self.o.valid | self.o.ready)
             ),
             ends.eq(~active | last),
+            begins.eq(known & following.keep),
             frees.eq(~active & known & ~following.keep),
-            used.eq(frees | (ends & (go | ~active) & known & following.keep)),
+            used.eq(frees | (ends & (go | ~active) & begins)),
         ]
         for half in halves:
             m.d.comb += pops[half].eq(go & ((turn == half) | both))
+        coming_last, coming_size = Signal(), Signal(4)
+        m.d.comb += [
+            coming_last.eq(Mux(ends, following.single, left == 2 + more)),
+            coming_size.eq(Mux(ends, following.size, size)),
+        ]
         with m.If(go | ~active):
-            coming = Signal(16)
-            coming_last = Signal()
-            m.d.comb += [
-                coming_last.eq(Mux(ends, following.beats == 0, beats == 1)),
-                coming.eq(Mux(ends, following.mask, mask)),
-            ]
             m.d.sync += [
-                active.eq(~ends | (known & following.keep)),
-                beats.eq(Mux(ends, following.beats, beats - 1)),
+                active.eq(~ends | begins),
                 last.eq(coming_last),
-                mask.eq(coming),
-                keep.eq(coming | (~coming_last).replicate(16)),
+                left.eq(Mux(ends, following.lines, left - 1)),
+                size.eq(coming_size),
             ]
             with m.If(ends):
-                m.d.sync += over.eq(following.over)
-        step = Signal(range(most + 1))
+                m.d.sync += more.eq(following.over)
+            with m.If(~coming_last):
+                m.d.sync += keep.eq(-1)
+            with m.Else():
+                m.d.sync += keep.eq(Cat((coming_size == 0) | (coming_size > n) for n in range(16)))
+        step = Signal(lines_shape)
         m.d.comb += step.eq(Mux(active, Mux(both, 2, 1), following.lines))
         with m.If(go | frees):
             m.d.sync += [position.eq(position + step), turn.eq(turn ^ step[0])]
 
-        whole = [port.data for port in ports]
         with m.If(~self.o.valid | self.o.ready):
             m.d.sync += [self.o.valid.eq(go), self.o.p.last.eq(last), self.o.p.keep.eq(keep)]
             for n in range(16):
                 at = 104 - 8 * n if n < 14 else 120 - 8 * (n - 14)
-                byte = [line[at : at + 8] for line in (whole if n < 14 else reversed(whole))]
-                m.d.sync += self.o.p.data[8 * n : 8 * n + 8].eq(Mux(keep[n], Mux(turn, byte[1], byte[0]), 0))
+                even, odd = (line[at : at + 8] for line in (lines if n < 14 else reversed(lines)))
+                m.d.sync += self.o.p.data[8 * n : 8 * n + 8].eq(Mux(keep[n], Mux(turn, odd, even), 0))
         return m

@@ -2,7 +2,7 @@
 """A few lines of one frame, for units that read words."""
 
 from amaranth import *
-from amaranth.lib import memory, stream, wiring
+from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..choose import any_of
@@ -33,13 +33,12 @@ class LineCache(wiring.Component):
     Members
     -------
     start : In(1)
-        Strobe: what is here is forgotten, what was asked for is thrown away when it comes. What ``addr`` asks for in
-        this cycle counts for nothing.
+        Strobe: what is here or on its way is forgotten. What ``addr`` asks for in this cycle counts for nothing.
     base : In
         The frame's first line in the ring; it is held from ``start`` on.
     last : In
-        The last line, as a position, that is of use: none behind it is fetched early, and a word behind it stalls
-        nothing for longer than a cycle but is not defined.
+        The last line, as a position, that is of use: none behind it is fetched early. A word behind it is not
+        defined, and with ``limited`` it stalls for no longer than two cycles.
     active : In(1)
         Words are asked for. Without it nothing is fetched, and in the next cycle nothing stalls.
     addr : In, en : In(1, init=1), word : Out(32), stall : Out(1)
@@ -49,7 +48,7 @@ class LineCache(wiring.Component):
         A line that will be needed, as a position, held from ``hint_valid`` to ``start``. It and the one ahead of it
         are fetched once, when there is nothing better to do.
     fetch : Out(stream of line_bits), rsp_valid : In(1), rsp_data : In(128)
-        Lines in the order in which they were asked for. Up to 15 are on their way.
+        Lines in the order in which they were asked for. Up to 16 are on their way.
     """
 
     def __init__(self, config, *, ahead=3):
@@ -82,139 +81,146 @@ class LineCache(wiring.Component):
         index_bits = min(bits, 4)
         places = 1 << index_bits
 
+        def table(name, shape, depth=places):
+            m.submodules[name] = made = memory.Memory(
+                shape=shape, depth=depth, init=[], attrs={"ram_style": "distributed"}
+            )
+            return made
+
+        def read(made, addr):
+            port = made.read_port(domain="comb")
+            m.d.comb += port.addr.eq(addr)
+            return port.data
+
+        def write(made, en, addr, value):
+            port = made.write_port()
+            m.d.comb += [port.en.eq(en), port.addr.eq(addr), Value.cast(port.data).eq(value)]
+
         def place(line):
             return line[:index_bits]
 
-        def table(name, shape, depth):
-            m.submodules[name] = memory_ = memory.Memory(
-                shape=shape, depth=depth, init=[], attrs={"ram_style": "distributed"}
-            )
-            return memory_.write_port(), lambda: memory_.read_port(domain="comb")
-
-        # What is at each place: a line that was asked for, or that is here as well.
-        tag_write, tag_read = table("tags", max(bits - index_bits, 1), places)
-        asked, here = Signal(places), Signal(places)
+        # A place is a line's when its tag says so, and that in this round of `start`. Rounds have as many numbers as
+        # there are places; with each round one place is made nobody's, so that none says so a second time. That is
+        # done with all of them after reset as well. A place waits for its line while `sent` and `came` differ.
+        tag_shape = data.StructLayout({"line": bits - index_bits, "round": index_bits, "valid": 1})
+        tags, sent, came = table("tags", tag_shape), table("sent", 1), table("came", 1)
+        now = Signal(index_bits)
+        fresh = Signal(index_bits + 1)
+        starting, clean = Signal(), Signal()
+        m.d.comb += [starting.eq(~fresh[-1]), clean.eq(self.start | starting)]
+        with m.If(starting):
+            m.d.sync += fresh.eq(fresh + 1)
+        with m.If(clean):
+            m.d.sync += now.eq(now + 1)
 
         def look_up(line):
-            """Whether the place of ``line`` is this line's; its state."""
-            read = tag_read()
-            m.d.comb += read.addr.eq(place(line))
-            return (
-                read.data == line[index_bits:] if bits > index_bits else C(1, 1),
-                asked.bit_select(place(line), 1).any(), here.bit_select(place(line), 1).any(),
-            )
+            """Whether the place of ``line`` is this line's; whether it waits for a line; its bit of ``came``."""
+            tag, has_come = read(tags, place(line)), read(came, place(line))
+            found = tag.valid & (tag.round == now) & (tag.line == line[index_bits:])
+            return found, read(sent, place(line)) ^ has_come, has_come
 
-        # Words. While it stalls, the word that is missing is looked for again.
+        # Words. While it stalls, the word that is missing is looked for again; what was found out about its line is
+        # a cycle old.
         stall = self.stall
         taken, looks = Signal(), Signal()
         wanted = Signal.like(self.addr, reset_less=True)
         at = Signal.like(self.addr)
-        hit, beyond = Signal(), Signal()
         demand = wanted[2:]
+        stalled, beyond, below = Signal(), Signal(), Signal()  # for a cycle: what is known of `demand` holds
+        lost = Signal()  # it may never be fetched
         m.d.comb += [
             taken.eq(self.en & ~stall), looks.eq(self.en | stall), at.eq(Mux(stall, wanted, self.addr)),
-            beyond.eq(demand > self.last),
+            lost.eq(stalled & beyond & self.limited),
         ]
-        match, _, is_here = look_up(at[2:])
-        m.d.comb += hit.eq(match & is_here)
-        m.d.sync += stall.eq(self.active & ~self.start & looks & ~hit & ~(stall & beyond))
+        m.d.sync += [stalled.eq(stall), beyond.eq(demand > self.last), below.eq(demand < self.limit)]
+        there, absent, had_come = Signal(), Signal(), Signal()
+        found, waits, has_come = look_up(at[2:])
+        m.d.sync += [
+            there.eq(found & ~clean), absent.eq(~found & ~waits & ~clean), had_come.eq(has_come),
+            stall.eq(self.active & ~self.start & looks & ~(found & ~waits & ~starting) & ~(stall & lost)),
+        ]
         with m.If(taken):
             m.d.sync += wanted.eq(self.addr)
 
-        line_write, line_read = table("lines", 128, places)
-        lines = line_read()
-        m.d.comb += lines.addr.eq(place(at[2:]))
-        found = [Signal(32, name=f"found_{n}", reset_less=True) for n in range(4)]
-        for n, word in enumerate(found):
+        lines = table("lines", 128)
+        line_at = read(lines, place(at[2:]))
+        parts = [Signal(32, name=f"part_{n}", reset_less=True) for n in range(4)]
+        for n, part in enumerate(parts):
             with m.If(looks):
                 with m.If(at[:2] == n):
-                    m.d.sync += word.eq(lines.data[96 - 32 * n : 128 - 32 * n])
+                    m.d.sync += part.eq(line_at[96 - 32 * n : 128 - 32 * n])
                 with m.Else():
-                    m.d.sync += word.eq(0)
+                    m.d.sync += part.eq(0)
         with m.If(taken):
-            m.d.sync += self.word.eq(any_of(found))
+            m.d.sync += self.word.eq(any_of(parts))
 
-        # Lines that are wanted: one that a word waits for, those behind it, those that will be needed. What is known
-        # of `following` is a cycle old.
+        # Lines that will be needed: `count` of those behind `demand` were seen to, and `following` is the one behind
+        # them. After a jump `count` may be too high, until a line is missed. When they all were, hints have their
+        # turn. What is to be done about `following` is known two cycles after something has changed.
+        count, hints = Signal(range(self._ahead + 1)), Signal(2)
         following = Signal(bits, reset_less=True)
-        settled, near, astray, demanded = Signal(), Signal(), Signal(), Signal()
-        ahead = Signal(bits)
-        m.d.comb += ahead.eq(following - demand)
+        hinting, changes, changed, settled = Signal(), Signal(), Signal(), Signal()
+        m.d.sync += [changed.eq(changes), settled.eq(~changed & ~changes)]
+        m.d.sync += following.eq(Mux(hinting, self.hint - hints[0], (Cat(C(1, 1), demand) + Cat(C(1, 1), count))[1:]))
+        wants, want, skip, fits = Signal(), Signal(), Signal(), Signal()
+        found, waits, has_come = look_up(following)
+        m.d.comb += wants.eq(hinting | ((count != self._ahead) & (following <= self.last)))
         m.d.sync += [
-            near.eq((ahead != 0) & (ahead <= self._ahead) & (following <= self.last)),
-            astray.eq((ahead == 0) | (ahead > self._ahead + 1)),
-            settled.eq(1),
-        ]
-        hints = Signal(2)
-        line = Signal(bits)
-        demands, follows, hinted = Signal(), Signal(), Signal()
-        m.d.comb += [
-            demands.eq(stall & ~demanded & ~beyond),
-            follows.eq(~demands & settled & near),
-            hinted.eq(~demands & settled & ~near & ~astray & self.hint_valid & ~hints[1]),
-            line.eq(Mux(demands, demand, Mux(near, following, self.hint - hints[0]))),
+            want.eq(wants), skip.eq(wants & found),
+            fits.eq(wants & ~found & ~waits & (~self.limited | (following < self.limit))),
         ]
 
-        # Asking for it. It is there or on its way, or its place is free, or else a line of that place is on its way.
-        match, is_asked, is_here = look_up(line)
-        first, end = Signal(4), Signal(4)  # of those on their way
-        known, free, ask, done = Signal(), Signal(), Signal(), Signal()
+        # A line that a word waits for comes first. It is asked for unless its place is its own already, or has to wait
+        # for another one.
+        demands, demanded, ask, asked, follows = Signal(), Signal(), Signal(), Signal(), Signal()
+        moves, hints_now = Signal(), Signal()
+        line = Signal(bits)
         m.d.comb += [
-            known.eq(is_asked & match),
-            free.eq(~is_asked | (is_here & ~match)),
+            demands.eq(stall & ~demanded),
+            line.eq(Mux(demands, demand, following)),
             ask.eq(
-                (demands | follows | hinted) & free & self.active & ~self.start & ~self.fetch.valid
-                & (~self.limited | (line < self.limit)) & ((end + 1)[:4] != first)
+                Mux(demands, absent & ~asked & (~self.limited | (stalled & below)), settled & fits)
+                & self.active & ~clean & ~self.fetch.valid
             ),
-            done.eq(ask | known),
+            follows.eq(~demands & settled & (ask | skip)),
+            moves.eq(taken & (self.addr[2:] != demand)),
+            hints_now.eq(settled & ~want & ~hinting & self.hint_valid & ~hints[1]),
+            changes.eq(clean | moves | follows | (demands & ask) | hints_now),
         ]
-        with m.If(self.start | ~stall):
-            m.d.sync += demanded.eq(0)
-        with m.Elif(demands & done):
-            m.d.sync += demanded.eq(1)
-        with m.If(follows & done):
-            m.d.sync += [following.eq(following + 1), settled.eq(0)]
-        with m.Elif(settled & astray):
-            m.d.sync += [following.eq(demand + 1), settled.eq(0)]
+        m.d.sync += [asked.eq(ask), demanded.eq(stall & (demanded | there | ask))]
+        with m.If(demands & ask):
+            m.d.sync += count.eq(0)
+        with m.Elif(follows & ~hinting & ~moves):
+            m.d.sync += count.eq(count + 1)
+        with m.Elif(moves & ~(follows & ~hinting) & (count != 0)):
+            m.d.sync += count.eq(count - 1)
+        m.d.sync += hinting.eq(~self.start & ~moves & Mux(hinting, ~follows, hints_now))
         with m.If(self.start):
             m.d.sync += hints.eq(0)
-        with m.Elif(hinted & done):
+        with m.Elif(follows & hinting):
             m.d.sync += hints.eq(Cat(C(1, 1), hints[0] | ~self.hint.any()))
-        with m.If(self.start | (taken & (self.addr[2:] != demand))):
-            m.d.sync += settled.eq(0)
-        # Lines of another frame are nothing that has been asked for of this one: at 0 it is astray.
-        with m.If(self.start):
-            m.d.sync += following.eq(0)
 
         with m.If(ask):
-            m.d.sync += [self.fetch.valid.eq(1), self.fetch.payload.eq(self.base + line)]
+            m.d.sync += self.fetch.valid.eq(1)
         with m.Elif(self.fetch.ready):
             m.d.sync += self.fetch.valid.eq(0)
+        with m.If(~self.fetch.valid):
+            m.d.sync += self.fetch.payload.eq(self.base + line)
+        write(tags, ask | clean, Mux(clean, (now + 1)[:index_bits], place(line)),
+              Cat(line[index_bits:], now, ~clean))
+        # A place that does not wait has both bits alike.
+        write(sent, ask | starting, Mux(starting, now, place(line)), ~Mux(demands, had_come, has_come) & ~starting)
 
-        # What comes. Everything that was on its way at the start, up to `fresh`, is thrown away.
-        order_write, order_read = table("order", index_bits, 16)
-        order = order_read()
-        fresh, stale = Signal(4), Signal()
-        comes = Signal()
-        m.d.comb += [
-            order_write.addr.eq(end), order_write.data.eq(place(line)), order_write.en.eq(ask),
-            order.addr.eq(first),
-            comes.eq(self.rsp_valid & ~stale & ~self.start),
-            line_write.addr.eq(order.data), line_write.data.eq(self.rsp_data), line_write.en.eq(comes),
-            tag_write.addr.eq(place(line)), tag_write.data.eq(line[index_bits:]), tag_write.en.eq(ask),
-        ]
-        m.d.sync += [first.eq(first + self.rsp_valid), end.eq(end + ask)]
-        left = Signal(4)
-        m.d.comb += left.eq(first + self.rsp_valid)
-        with m.If(self.start):
-            m.d.sync += [fresh.eq(end), stale.eq(left != end)]
-        with m.Elif(left == fresh):
-            m.d.sync += stale.eq(0)
-        for n in range(places):
-            with m.If(comes & (order.data == n)):
-                m.d.sync += here[n].eq(1)
-            with m.If(ask & (place(line) == n)):
-                m.d.sync += [asked[n].eq(1), here[n].eq(0)]
-            with m.If(self.start):
-                m.d.sync += [asked[n].eq(0), here[n].eq(0)]
+        # Lines come in the order in which they were asked for, one for each place that waits, and go into these,
+        # whosever they are by now.
+        order = table("order", index_bits)
+        first, end = Signal(index_bits), Signal(index_bits)
+        came_to = read(order, first)
+        write(order, ask, end, place(line))
+        write(lines, self.rsp_valid, came_to, self.rsp_data)
+        write(came, self.rsp_valid | starting, Mux(starting, now, came_to), ~read(came, came_to) & ~starting)
+        with m.If(self.rsp_valid):
+            m.d.sync += first.eq(first + 1)
+        with m.If(ask):
+            m.d.sync += end.eq(end + 1)
         return m

@@ -31,6 +31,16 @@ def _swap(value):
     return Cat(reversed([value[n : n + 8] for n in range(0, len(value), 8)]))
 
 
+def _count(m, put, got, write, read, level):
+    """The pointers of a queue, and what is in it."""
+    with m.If(put):
+        m.d.sync += write.eq(write + 1)
+    with m.If(got):
+        m.d.sync += read.eq(read + 1)
+    with m.If(put ^ got):
+        m.d.sync += level.eq(level + Cat(C(1, 1), got.replicate(len(level) - 1)))
+
+
 class Load(wiring.Component):
     """Makes lines of beats, two bytes late, one beat a cycle. A frame begins in the line behind the one ahead of it.
 
@@ -125,12 +135,8 @@ class Load(wiring.Component):
             frame_write.data.loaded.too_long.eq(info.loaded.too_long | (info.loaded.length > config.max_frame)),
             frame_taken.eq(self.loaded.valid & self.loaded.ready),
         ]
-        m.d.sync += [
-            frame_write.addr.eq(frame_write.addr + info_valid),
-            frame.addr.eq(frame.addr + frame_taken),
-            frame_level.eq(frame_level + info_valid - frame_taken),
-            frame_room.eq(frame_level <= _FRAMES - 4),
-        ]
+        _count(m, info_valid, frame_taken, frame_write.addr, frame.addr, frame_level)
+        m.d.sync += frame_room.eq(frame_level <= _FRAMES - 4)
 
         # A line goes into the half whose turn it is, and what it leaves over of the frame into the other one a cycle
         # later, ahead of what the next beat holds.
@@ -165,13 +171,10 @@ class Load(wiring.Component):
                 o.p.line.eq(Cat(C(half, 1), at)),
                 o.p.data.eq(line),
             ]
-            m.d.sync += [
-                write.addr.eq(write.addr + put),
-                read.addr.eq(read.addr + got),
-                level.eq(level + put - got),
-                room[half].eq(level <= _LINES - 5),
-                at.eq(at + (o.valid & o.ready)),
-            ]
+            _count(m, put, got, write.addr, read.addr, level)
+            m.d.sync += room[half].eq(level <= _LINES - 5)
+            with m.If(o.valid & o.ready):
+                m.d.sync += at.eq(at + 1)
             with m.If(move):
                 m.d.sync += [o.valid.eq(level != 0), line.eq(read.data)]
             done.append(at)
@@ -182,8 +185,11 @@ class Load(wiring.Component):
         passed = []
         for half in range(2):
             ahead = Signal(bits - 1, name=f"ahead_{half}")
-            # Of the positions ahead of `end`, so many are of this half.
-            m.d.comb += ahead.eq(done[half] - (end + (1 - half))[1:bits])
+            # Of the positions ahead of `end`, half are even and half are odd, but that there is one even one more
+            # ahead of an odd end.
+            end_half = end[1:]
+            borrow = end[0] if half == 0 else C(0, 1)
+            m.d.comb += ahead.eq((Cat(C(1, 1), done[half]) + Cat(~borrow, ~end_half))[1:bits])
             passed.append(~ahead[-1])
         m.d.comb += [
             self.loaded.valid.eq(offered),
