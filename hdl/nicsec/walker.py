@@ -193,8 +193,9 @@ class Walker(wiring.Component):
                 ah_need.eq(ah_iv_words(config, ah.auth) + ah.icv_words + 3),
             ]
 
+        # The SPI of the op whose header is next, `second` or first, and whether the last one was another.
         second, bad_spi = Signal(), Signal()
-        m.d.comb += bad_spi.eq(word != Mux(second, lead[1].spi, lead[0].spi))
+        other_spi = word != Mux(second, lead[1].spi, lead[0].spi)
 
         is_inner_ip, inner_ipv6 = Signal(), Signal()
         m.d.comb += [
@@ -222,7 +223,7 @@ class Walker(wiring.Component):
             with m.State("IDLE"):
                 m.d.sync += [level.eq(OUTER), tags.eq(0), index.eq(0), pos.eq(0), step.eq(3)]
                 m.d.sync += [length.eq(self.job.length), bounds.eq(1), late.eq(1), chained.eq(0), behind_ah.eq(0)]
-                m.d.sync += [short.eq(0), cramped.eq(0)]
+                m.d.sync += [bad_spi.eq(0), short.eq(0), cramped.eq(0)]
                 look(3, follow=1)
                 with m.If(self.start):
                     m.d.comb += fetch.eq(self.job.bound)
@@ -325,8 +326,10 @@ class Walker(wiring.Component):
 
             # `word` is the first of the header at `pos`, whatever that is, from the next state on.
             with m.State("HEADER"):
-                m.d.sync += step.eq(1)
-                with m.If(short):
+                m.d.sync += [step.eq(1), second.eq(0)]
+                with m.If(bad_spi):
+                    fail(Status.SPI_MISMATCH)
+                with m.Elif(short):
                     fail(Status.MALFORMED)
                 with m.Elif(cramped):
                     fail(Status.NO_ROOM)
@@ -350,7 +353,7 @@ class Walker(wiring.Component):
 
             if config.has_ah:
                 with m.State("AH"):
-                    m.d.sync += [step.eq(word[16:24] + 2), next_header.eq(word[24:])]
+                    m.d.sync += [step.eq(word[16:24] + 2), next_header.eq(word[24:]), second.eq(ah_op)]
                     look(target)
                     with m.If(next_header != _AH):
                         fail(Status.MISSING_AH)
@@ -367,17 +370,14 @@ class Walker(wiring.Component):
                                 entry.start.eq(base), entry.header.eq(pos), entry.end.eq(bound),
                             ]
                     with m.If(settled):
-                        m.d.sync += [behind_ah.eq(1), short.eq((step << 2) > room), cramped.eq(step < ah_need)]
+                        m.d.sync += [behind_ah.eq(1), bad_spi.eq(other_spi)]
+                        m.d.sync += [short.eq((step << 2) > room), cramped.eq(step < ah_need)]
                         go()
-                        m.d.comb += second.eq(ah_op)
-                        with m.If(bad_spi):
-                            fail(Status.SPI_MISMATCH)
-                        with m.Else():
-                            m.next = "HEADER"
+                        m.next = "HEADER"
 
             # The trailer is on its way while the ESP header is looked at.
             with m.State("ESP"):
-                m.d.sync += step.eq(Mux(esp.control.udp_encap, 2, esp_head))
+                m.d.sync += [step.eq(Mux(esp.control.udp_encap, 2, esp_head)), bad_spi.eq(other_spi & has_esp)]
                 with m.If(esp.control.udp_encap):
                     look(target)
                 with m.Else():
@@ -406,6 +406,7 @@ class Walker(wiring.Component):
                     with m.Else():
                         m.next = "UDP-ESP"
             with m.State("UDP-ESP"):
+                m.d.sync += bad_spi.eq(other_spi)
                 with m.If(settled):
                     look(trailer[2:])
                     m.next = "ESP-HEADER"
