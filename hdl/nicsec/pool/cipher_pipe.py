@@ -121,7 +121,8 @@ class CipherPipe(wiring.Component):
         # The token that enters AES: the next block of a chain, whoever is ahead of the turns, or the turn's.
         issue, issued = Signal(token_layout, reset_less=True), Signal()
         block = Signal(128, reset_less=True)
-        chain, chain_on = Signal(token_layout), Signal()
+        chain, chain_on = Signal(token_layout, reset_less=True), Signal()
+        behind = Signal.like(self.write.place, reset_less=True)
         chain_block = Signal(128)
         side, side_waits = Signal(token_layout, reset_less=True), Signal()
         side_block = Signal(128, reset_less=True)
@@ -266,15 +267,19 @@ class CipherPipe(wiring.Component):
         ]
         with m.If(kind(ahead, on, Kind.ICV, Kind.HEADER, Kind.LENGTHS)):
             m.d.sync += results[stages].eq(0)
-        mask = Signal(4, reset_less=True)
-        is_chain, is_ctr, is_icv, is_j0, is_header = (
-            Signal(name=f"is_{name}") for name in ("chain", "ctr", "icv", "j0", "header")
+        mask = Signal(4)
+        is_chain, is_ctr, is_icv, is_j0, is_header, is_setup = (
+            Signal(name=f"is_{name}") for name in ("chain", "ctr", "icv", "j0", "header", "setup")
         )
         into_ghash, first_of_hash, is_half, is_end, is_free = (Signal() for _ in range(5))
         m.d.sync += [
             is_chain.eq(kind(ahead, on, Kind.CBC)), is_ctr.eq(kind(ahead, on, Kind.CTR)),
             is_icv.eq(kind(ahead, on, Kind.ICV)), is_j0.eq(kind(ahead, on, Kind.J0)),
-            is_header.eq(kind(ahead, on, Kind.HEADER)),
+            is_header.eq(kind(ahead, on, Kind.HEADER)), is_setup.eq(kind(ahead, on, Kind.SETUP)),
+            chain_on.eq(kind(ahead, on, Kind.CBC) & (ahead.left != 0)),
+            chain.kind.eq(Kind.CBC), chain.thread.eq(ahead.thread), chain.place.eq(ahead.place + 4),
+            chain.left.eq(ahead.left - 1),
+            behind.eq(Mux(ahead.kind == Kind.CBC, ahead.place - 4, ahead.place)),
             into_ghash.eq(kind(ahead, on, Kind.J0, Kind.CTR, Kind.LENGTHS, Kind.ICV)),
             first_of_hash.eq(kind(ahead, on, Kind.J0, Kind.ICV)),
             is_half.eq(kind(ahead, on, Kind.CBC) & facts.hashed & (ahead.left == facts.half)),
@@ -286,27 +291,25 @@ class CipherPipe(wiring.Component):
             ahead.kind == Kind.HEADER, Mux(header_generates, 0b1100, 0),
             Mux(ahead.kind == Kind.CBC, 0b1111, Cat(C(1, 1), counted >= 1, counted >= 2, counted >= 3)),
         ))
+        with m.If(~kind(ahead, on, Kind.CBC, Kind.CTR, Kind.ICV, Kind.HEADER)):
+            m.d.sync += mask.eq(0)
 
         # The last stage: the ring's words are here.
         last = results[stages]
         valid_words = Cat(mask[3 - n // 32] for n in range(128))
         m.d.comb += [
-            chain_on.eq(is_chain & (at.left != 0)),
-            chain.kind.eq(Kind.CBC), chain.thread.eq(at.thread), chain.place.eq(at.place + 4),
-            chain.left.eq(at.left - 1),
             chain_block.eq(last ^ self.read_data),
             mask_in.addr.eq(at.thread), mask_in.en.eq(is_j0 | is_icv), mask_in.data.eq(Mux(is_j0, last, 0)),
         ]
         m.d.sync += [
             self.write.data.eq(last ^ Mux(is_ctr, self.read_data, 0) ^ joins),
-            self.write.mask.eq(Mux(is_chain | is_ctr | is_icv | is_header, mask, 0)),
-            self.write.place.eq(Mux(is_chain, at.place - 4, at.place)),
+            self.write.mask.eq(mask),
+            self.write.place.eq(behind),
             self.progress.valid.eq(is_chain), self.progress.thread.eq(at.thread), self.progress.place.eq(at.place),
             self.progress.last.eq(is_end),
             self.half.valid.eq(is_half), self.half.thread.eq(at.thread),
             self.header_read.eq(is_header), self.header_words.eq(self.read_data),
-            self.answered.eq(there[stages] & (at.kind == Kind.SETUP)),
-            self.answer.eq(Mux(there[stages] & (at.kind == Kind.SETUP), last, 0)),
+            self.answered.eq(is_setup), self.answer.eq(Mux(is_setup, last, 0)),
         ]
 
         if config.has_ghash:
