@@ -24,10 +24,10 @@ class GhashBlock(data.StructLayout):
 class Ghash(wiring.Component):
     """Hashes messages of whole blocks under the subkey H.
 
-    Bit 0 of SP 800-38D's strings, the coefficient of x^0, is bit 127 of a port. A block takes 128 / digit cycles, rounded
-    up, and a message of m blocks three more from its first block's acceptance to the cycle that offers its result, if
-    its blocks come fast enough: no cycle is lost between blocks, two between messages. A block may be accepted while the one
-    before it is multiplied. Nothing depends on data or key bits.
+    Bit 0 of SP 800-38D's strings, the coefficient of x^0, is bit 127 of a port. A block takes 128 / digit cycles,
+    rounded up, and a message of m blocks three more from its first block's acceptance to the cycle that offers its
+    result, if its blocks come fast enough: no cycle is lost between blocks, two between messages. A block may be
+    accepted while the one before it is multiplied. Nothing depends on data or key bits.
 
     A subkey is taken between messages, and a message whose first block is offered no earlier than a subkey is
     hashed under it: while ``h`` is valid, a message's first block is not accepted. Before the first subkey and after a

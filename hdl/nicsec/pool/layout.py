@@ -88,9 +88,9 @@ class CipherTask(data.StructLayout):
     """An ESP pass that encrypts, AES-CBC or with ``gcm`` AES-GCM.
 
     ``start`` is the place of the ESP header; behind it lie the IV (four words, GCM two) and ``body_words`` of body.
-    ``generate``: ``iv`` is to be the IV field (GCM), or to be encrypted into it (CBC). ``seq_high`` counts with ``esn``.
-    ``hashed``: a hash task of the same thread follows, and the end of this one does not end the pass. ``judged``: the
-    IV of the frame goes on record as ``number``'s. ``last``: of the packet's passes.
+    ``generate``: ``iv`` is to be the IV field (GCM), or to be encrypted into it (CBC). ``seq_high`` counts with
+    ``esn``. ``hashed``: a hash task of the same thread follows, and the end of this one does not end the pass.
+    ``judged``: the IV of the frame goes on record as ``number``'s. ``last``: of the packet's passes.
     """
 
     def __init__(self, config):
