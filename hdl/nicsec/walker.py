@@ -122,7 +122,7 @@ class Walker(wiring.Component):
         ]
 
         # `pos` is the word of the header at hand, `bound` the byte behind what may be used, and `room`, a cycle
-        # later than either, the bytes between the two. In the link header `pos` is a word ahead.
+        # later than either, the bytes between the two.
         base, pos, target = Signal(words), Signal(words), Signal(words)
         step = Signal(10)  # words to the next header or word of interest, put there by the state before
         bound = Signal(bits)
@@ -210,7 +210,7 @@ class Walker(wiring.Component):
             with m.If(~link_ipv4 & ~link_ipv6):
                 fail(Status.INVALID_PROTOCOL)
             with m.Else():
-                m.d.sync += [pos.eq(pos), ipv6.eq(link_ipv6), step.eq(10)]
+                m.d.sync += [ipv6.eq(link_ipv6), step.eq(10)]
                 m.next = "IP"
 
         def behind_ip():
@@ -221,7 +221,7 @@ class Walker(wiring.Component):
 
         with m.FSM():
             with m.State("IDLE"):
-                m.d.sync += [level.eq(OUTER), tags.eq(0), index.eq(0), pos.eq(0), step.eq(3)]
+                m.d.sync += [level.eq(OUTER), tags.eq(0), index.eq(0), pos.eq(0), step.eq(2)]
                 m.d.sync += [length.eq(self.job.length), bounds.eq(1), late.eq(1), chained.eq(0), behind_ah.eq(0)]
                 m.d.sync += [bad_spi.eq(0), short.eq(0), cramped.eq(0)]
                 look(3, follow=1)
@@ -233,11 +233,11 @@ class Walker(wiring.Component):
                         m.d.sync += [entry.active.eq(0) for entry in self.headers]
                     m.next = "LINK"
 
-            # The EtherType is the low half of a word, also behind tags and LLC/SNAP.
+            # The EtherType is the low half of a word, also behind tags and LLC/SNAP. `room` is that of the word before.
             with m.State("LINK"):
                 m.d.sync += [pos.eq(target), step.eq(1)]
                 with m.If(settled):
-                    with m.If(room_below(4)):
+                    with m.If(room_below(8)):
                         fail(Status.MALFORMED)
                     with m.Elif((word[:16] == _ETHERTYPE_VLAN) | (word[:16] == _ETHERTYPE_QINQ)):
                         m.d.sync += tags.eq(tags + 1)
@@ -249,13 +249,14 @@ class Walker(wiring.Component):
                         ethertype()
             with m.State("LLC"):
                 m.d.sync += pos.eq(target)
-                with m.If(room_below(8)):
+                with m.If(room_below(12)):
                     fail(Status.MALFORMED)
                 with m.Elif(word != 0xAAAA0300):
                     fail(Status.INVALID_PROTOCOL)
                 with m.Else():
                     m.next = "SNAP"
             with m.State("SNAP"):
+                m.d.sync += pos.eq(target)
                 with m.If(word[16:] != 0):
                     fail(Status.INVALID_PROTOCOL)
                 with m.Else():
@@ -268,14 +269,13 @@ class Walker(wiring.Component):
                     m.d.sync += base.eq(pos)
                     with m.If(ipv6):
                         m.d.sync += [self.addr.eq(target), following.eq(0)]
-                        m.d.sync += [short.eq(room_below(40)), bad_version.eq(word[28:] != 6), bad_length.eq(0)]
+                        m.d.sync += [bad_version.eq(word[28:] != 6), bad_length.eq(0)]
                         m.next = "IPV6-LENGTH"
                     with m.Else():
                         m.d.sync += [length.eq(word[:16]), bounds.eq(1), chained.eq(word[24:28] != 5)]
                         if config.checksum:
                             m.d.sync += [header.active.eq(1), header.start.eq(pos), header.words.eq(word[24:28])]
                         m.d.sync += [
-                            short.eq(room_below(20)),
                             bad_version.eq(word[28:] != 4),
                             bad_length.eq(
                                 word[24:28].matches("00--", "0100") | (~word[6:16].any() & (word[2:6] < word[24:28]))
@@ -284,9 +284,9 @@ class Walker(wiring.Component):
                         ]
                         m.next = "IPV4-FRAGMENT"
 
-            def refuse_ip():
-                """Tell what is wrong with the first word of an IP header; an ``Elif`` follows."""
-                with m.If(short):
+            def refuse_ip(size):
+                """Tell what is wrong with an IP header of ``size`` by its first word; an ``Elif`` follows."""
+                with m.If(room_below(size)):
                     fail(Status.MALFORMED)
                 with m.Elif(bad_version):
                     fail(Status.INVALID_PROTOCOL)
@@ -300,7 +300,7 @@ class Walker(wiring.Component):
                 m.d.sync += [pos.eq(target), self.addr.eq(target), following.eq(0), index.eq(index + 1)]
                 if config.checksum:
                     m.d.sync += self.region.fragment.eq(word[:14] != 0)
-                refuse_ip()
+                refuse_ip(20)
                 with m.Elif(too_long):
                     fail(Status.MALFORMED)
                 with m.Elif(~probing & (word[:14] != 0)):
@@ -313,7 +313,7 @@ class Walker(wiring.Component):
             with m.State("IPV6-LENGTH"):
                 m.d.sync += [pos.eq(target), index.eq(index + 1)]
                 m.d.sync += [length.eq(word[16:]), bounds.eq(1), next_header.eq(word[8:16])]
-                refuse_ip()
+                refuse_ip(40)
                 with m.Else():
                     m.next = "IPV6-PAYLOAD"
             with m.State("IPV6-PAYLOAD"):
