@@ -6,7 +6,12 @@ from operator import or_
 
 from amaranth import *
 
-__all__ = ["any_of", "number_of", "round_robin", "selected"]
+__all__ = ["any_of", "more_than", "number_of", "round_robin", "selected"]
+
+
+def more_than(value, count):
+    """Whether ``value`` is more than the number ``count``; the constant 0 where it cannot be."""
+    return value > count if count < (1 << len(value)) - 1 else C(0, 1)
 
 
 def any_of(values):

@@ -5,6 +5,7 @@ from amaranth import *
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..choose import more_than
 from ..stream import BeatLayout
 from .layout import line_bits
 from .load import frame_lines
@@ -187,7 +188,7 @@ class Drain(wiring.Component):
             with m.If(~coming_last):
                 m.d.sync += keep.eq(-1)
             with m.Else():
-                m.d.sync += keep.eq(Cat((coming_size == 0) | (coming_size > n) for n in range(16)))
+                m.d.sync += keep.eq(Cat((coming_size == 0) | more_than(coming_size, n) for n in range(16)))
         step = Signal(lines_shape)
         m.d.comb += step.eq(Mux(active, Mux(both, 2, 1), following.lines))
         with m.If(go | frees):

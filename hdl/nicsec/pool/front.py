@@ -112,6 +112,7 @@ class Front(wiring.Component):
             cache.addr.eq(walker.addr),
             cache.base.eq(packet.base),
             cache.last.eq(last_line),
+            cache.limit.eq(last_line),
             cache.hint.eq(last_line),
             cache.hint_valid.eq(1),
             cache.rsp_valid.eq(self.rsp_valid),

@@ -6,7 +6,7 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..algorithm import Auth, Status
-from ..choose import any_of
+from ..choose import any_of, more_than
 from ..job import word_bits
 from ..mutable import Mutable
 from ..sa_layout import RowRequest, hash_state_words, inner_row, outer_row
@@ -483,7 +483,7 @@ class HashUnit(wiring.Component):
                 marked.eq(mark | (short & high) | (tail & ~order.esn)),
             ]
             high_bytes = [
-                Mux(high, ~short | (size > n), tail & order.esn & (size <= n)) for n in range(4)
+                Mux(high, ~short | more_than(size, n), tail & order.esn & ~more_than(size, n)) for n in range(4)
             ]
             marks = [marked & (size == n) for n in range(4)]
         bits = Cat(C(0, 3), message)

@@ -5,6 +5,7 @@ from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..choose import more_than
 from .layout import Progress, line_bits, place_bits
 
 __all__ = ["LineReader", "gated_word"]
@@ -157,7 +158,7 @@ class LineReader(wiring.Component):
             m.d.sync += number.eq(number + 1)
         wanted = [1]
         if self._bytewise:
-            wanted = [~self.last | (self.size > n) | (self.size == 0) for n in reversed(range(4))]
+            wanted = [~self.last | more_than(self.size, n) | (self.size == 0) for n in reversed(range(4))]
         m.d.comb += self.word.eq(gated_word(m, held, number, self.take, wanted))
 
         # Behind the range.

@@ -5,6 +5,7 @@ from amaranth import *
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ..choose import more_than
 from ..job import byte_bits, word_bits
 
 __all__ = ["RangeSum"]
@@ -92,7 +93,7 @@ class RangeSum(wiring.Component):
             with m.If(header & mark[2]):
                 m.d.sync += self.target.eq(self.addr)
             for n in range(4):
-                counts = Mux(ends[0], size > 3 - n, ~(mark[3] & ((n < 2) | ~header)))
+                counts = Mux(ends[0], more_than(size, 3 - n), ~(mark[3] & ((n < 2) | ~header)))
                 m.d.sync += enable[n].eq(asked & counts)
                 m.d.sync += masked[8 * n : 8 * n + 8].eq(Mux(enable[n], self.word[8 * n : 8 * n + 8], 0))
         m.d.comb += [

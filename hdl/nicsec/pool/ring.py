@@ -5,7 +5,7 @@ from amaranth import *
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..choose import any_of
+from ..choose import any_of, more_than
 from ..stream import Register, SkidBuffer
 from .layout import LineWrite, Patch, Read, Write, line_bits
 
@@ -48,7 +48,7 @@ class _Place:
 
     def in_half(self, half):
         """By word of a line: whether the word of that number of the line in ``half`` is one of the four."""
-        first = [self.word <= n for n in range(4)]
+        first = [~more_than(self.word, n) for n in range(4)]
         return [Mux(self.half == half, here, ~here) for here in first]
 
 
