@@ -31,7 +31,7 @@ class Queue(wiring.Component):
         m = Module()
         depth = self._depth
         payload = Value.cast(self.i.payload)
-        m.submodules.rows = rows = memory.Memory(
+        m.submodules.held = rows = memory.Memory(
             shape=len(payload), depth=depth, init=[], attrs={"ram_style": "distributed"}
         )
         write, read = rows.write_port(), rows.read_port(domain="comb")
