@@ -57,8 +57,6 @@ class Engine(wiring.Component):
         m.submodules.control = control = Control(config)
         m.submodules.dispatch = dispatch = Dispatch(config)
         shared = config.units == "shared"
-        if shared:
-            from .pool.pool import Pool, packets_in_pool
         m.submodules.lanes = lanes = Pool(config) if shared else Lanes(config)
         m.submodules.collect = collect = Collect(config)
         connect(m, flipped(self.s_axil), control.s_axil)
