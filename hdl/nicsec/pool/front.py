@@ -11,16 +11,7 @@ from ..job import INNER, OUTER
 from ..sa_layout import RowRequest
 from ..suite import judges_iv
 from ..walker import Walker
-from .layout import (
-    CipherTask,
-    FrontJob,
-    HashTask,
-    Patch,
-    at_place,
-    line_bits,
-    place_bits,
-    thread_bits,
-)
+from .layout import CipherTask, FrontJob, HashTask, Patch, at_place, line_bits, place_bits, thread_bits
 from .line_cache import LineCache
 from .range_sum import RangeSum
 from .retire import FrontVerdict
