@@ -67,7 +67,7 @@ def esp_case(rng, slot, words, *, follows=False, esn=False, start=None, base=Non
     start = rng.randrange(4, 20) if start is None else start
     end = start + words
     content = [rng.getrandbits(32) for _ in range(end + 8)]
-    header = min(start + rng.choice((2, 6)), end)
+    header = min(start + rng.choice((2, 6)), end - 1)
     task = {
         "thread": rng.randrange(CONFIG.lanes) if thread is None else thread,
         "packet": rng.randrange(CONFIG.packets), "last": rng.randrange(2), "slot": slot, "op": rng.randrange(2),
@@ -244,7 +244,7 @@ def hashed(cases, rng, *, ah=False, slow=True, latency=(8, 20), row_latency=8):
         async for _, _, patch, work in ctx.tick().sample(unit.patch.valid, unit.busy):
             assert not patch or (work and at_work.status == Status.SUCCESS)
 
-    run(bench, control, background=[clock, fetches, answers, rows, cipher, no_patch], limit=2_000_000)
+    run(bench, control, background=[clock, fetches, answers, rows, cipher, no_patch], limit=60_000)
     return taken
 
 
@@ -253,7 +253,7 @@ def hashed(cases, rng, *, ah=False, slow=True, latency=(8, 20), row_latency=8):
 def test_esp(ah, seed):
     print(f"seed {seed}")
     rng = random.Random(seed)
-    sizes = [4, *range(10, 19), 27, 28, 29, 30, 31, 44, 45, 46, 100]
+    sizes = [4, *range(11, 18), 28, 29, 30, 44, 100]
     rng.shuffle(sizes)
     cases = [
         esp_case(rng, n % len(KEYS), size, esn=rng.randrange(2), short=rng.randrange(2)) for n, size in enumerate(sizes)
@@ -269,7 +269,7 @@ def test_follows(ah, slow):
     rng = random.Random(seed)
     cases = [
         esp_case(rng, rng.randrange(len(KEYS)), rng.choice((7, 20, 40, 90)), follows=True, esn=rng.randrange(2))
-        for _ in range(24)
+        for _ in range(16)
     ]
     hashed(cases, rng, ah=ah, slow=slow)
 
