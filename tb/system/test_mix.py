@@ -16,9 +16,9 @@ SEED = 1
 CONFIG = Config(sa_slots=16)
 
 
-def mixed(config, packets, **options):
-    print(f"seed {SEED}")
-    summary = run_mix(config, packets, SEED, limit=600, **options)
+def mixed(config, packets, *, seed=SEED, **options):
+    print(f"seed {seed}")
+    summary = run_mix(config, packets, seed, limit=600, **options)
     statuses = summary["statuses"]
     assert sum(statuses.values()) == packets
     assert packets / 2 < statuses["success"] < packets
@@ -38,10 +38,18 @@ def test_mix_of_full_on_verilator():
     mixed(PRESETS["full"], 120)
 
 
-@pytest.mark.xfail(reason="a packet of several passes beside others does not end: README, Limits", strict=False)
-def test_mix_of_a_pool_on_verilator():
-    """Units that all packets share, with few enough of each that packets wait for every one of them."""
-    mixed(Config(lanes=8, units="shared", walkers=2, hash_units=3, sa_slots=16), 400)
+#: Units that all packets share, with few enough of each that packets wait for every one of them.
+POOL = Config(lanes=8, units="shared", walkers=2, hash_units=3, sa_slots=16)
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+def test_mix_of_a_pool_on_verilator(seed):
+    mixed(POOL, 60, seed=seed)
+
+
+@pytest.mark.xfail(reason="a packet does not end beside a delete: README, Limits", strict=True)
+def test_mix_that_stops_a_pool_on_verilator():
+    mixed(POOL, 60)
 
 
 def test_mix_of_four_lanes_on_verilator():
