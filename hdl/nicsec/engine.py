@@ -11,6 +11,7 @@ from .control import Control
 from .descriptor import Completion, Descriptor
 from .dispatch import Dispatch, Ticket
 from .lanes import Lanes, groups_of, packets_in_lanes
+from .pool.pool import Pool, packets_in_pool
 from .share import crypto_members, join
 from .stream import AxisSignature, BeatLayout, Register, SkidBuffer
 
