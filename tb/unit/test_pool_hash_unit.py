@@ -15,7 +15,8 @@ from nicsec.algorithm import Auth, Status
 from nicsec.config import Config
 from nicsec.crypto.sha1 import Sha1
 from nicsec.crypto.sha256 import Sha256
-from nicsec.pool.hash_unit import HashOrder, HashUnit
+from nicsec.pool.hash_order import HashOrder
+from nicsec.pool.hash_unit import HashUnit
 from nicsec.pool.layout import HashTask
 from nicsec_sim.model.mutable import masked_headers
 from nicsec_sim.model.parse import Refused

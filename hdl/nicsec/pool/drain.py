@@ -7,20 +7,13 @@ from amaranth.lib.wiring import In, Out
 
 from ..choose import more_than
 from ..stream import BeatLayout
-from .layout import line_bits
+from .layout import FrameLayout, line_bits
 from .load import frame_lines
 
-__all__ = ["Drain", "DrainLayout"]
+__all__ = ["Drain"]
 
 #: Lines of a half that may be asked for ahead, and frames.
 _LINES, _FRAMES = 16, 16
-
-
-class DrainLayout(data.StructLayout):
-    """A frame that is done with: whether it leaves, its bytes, and its lines. Where it begins, the one ahead ended."""
-
-    def __init__(self, config):
-        super().__init__({"keep": 1, "length": 16, "lines": line_bits(config) + 1})
 
 
 class Drain(wiring.Component):
@@ -32,7 +25,7 @@ class Drain(wiring.Component):
 
     Members
     -------
-    frame : In(stream of DrainLayout)
+    frame : In(stream of FrameLayout)
         All frames of the ring in their order. One that is kept has the lines that its ``length`` takes, which is not
         0; the lines of another one are freed.
     request : array of 2 Out(stream of line_bits), valid, data : In
@@ -47,7 +40,7 @@ class Drain(wiring.Component):
         self._config = config
         lines = line_bits(config)
         super().__init__({
-            "frame": In(stream.Signature(DrainLayout(config))),
+            "frame": In(stream.Signature(FrameLayout(config))),
             "request": Out(stream.Signature(lines)).array(2),
             "valid": In(1).array(2),
             "data": In(128).array(2),

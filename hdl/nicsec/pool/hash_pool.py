@@ -9,7 +9,8 @@ from ..choose import round_robin
 from ..sa_layout import SA_ROW_WIDTH, RowRequest
 from ..share import Share, hash_members, join
 from ..units import Units
-from .hash_unit import HashOrder, HashUnit
+from .hash_order import HashOrder
+from .hash_unit import HashUnit
 from .layout import Done, HashTask, Patch, Progress, line_bits, thread_bits
 from .queue import Queue
 

@@ -5,306 +5,20 @@ from amaranth import *
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from ..algorithm import Auth, Status
+from ..algorithm import Status
 from ..choose import any_of, more_than
-from ..job import word_bits
-from ..mutable import Mutable
-from ..sa_layout import RowRequest, hash_state_words, inner_row, outer_row
+from ..sa_layout import RowRequest, hash_state_words
 from ..share import hash_members, hashes
-from .layout import Done, HashTask, Patch, Progress, line_bits, place_bits
-from .line_reader import LineReader, gated_word
+from .hash_order import AUTHS, BLOCK_BYTES, HashOrder
+from .layout import Done, Patch, Progress, line_bits
+from .line_reader import LineReader
+from .masked import Masked
+from .midstates import Midstates
 
-__all__ = ["HashOrder", "HashUnit", "Masked"]
+__all__ = ["HashUnit"]
 
-_AUTHS = {"sha1": Auth.HMAC_SHA1, "sha256": Auth.HMAC_SHA256}
-#: Words of a block, and its bytes.
-_BLOCK_WORDS, _BLOCK = 16, 64
-#: Words that wait for the core.
-_QUEUE = 16
-#: Words from an IPv6 header to its destination address, and of an address.
-_DESTINATION, _ADDRESS = 6, 4
-
-
-class HashOrder(data.StructLayout):
-    """A :class:`~nicsec.pool.layout.HashTask` with what is reckoned in one place for all units.
-
-    ``hash`` numbers the cores as :func:`~nicsec.share.hashes` does. Places: ``first`` and ``end`` of the range, ``icv``
-    where ``icv_last`` + 1 words of ICV go; AH has its ICV inside, and there ``head`` is that of the AH header,
-    ``header_words`` and ``icv_start`` count from the IP header, and of the last word ``size`` bytes count, modulo four.
-    ``bytes`` are those of the message, the block of the key and the ESN. ``seq_high`` is turned right by ``size``
-    bytes. ``follows``: only what progress is reported of is final.
-    """
-
-    def __init__(self, config):
-        task = HashTask(config).members
-        names = ("thread", "packet", "last", "slot", "op", "esn", "seq_high", "esp", "ipv6", "chained", "follows")
-        place = place_bits(config)
-        super().__init__({
-            **{name: task[name] for name in names},
-            "hash": 1, "icv_last": 3, "first": place, "end": place, "icv": place, "head": place, "size": 2,
-            "header_words": word_bits(config), "icv_start": word_bits(config),
-            "bytes": (4 * config.frame_words + _BLOCK + 4).bit_length(),
-        })
-
-    @staticmethod
-    def of(m, config, task):
-        """A HashOrder with the values for ``task``, a HashTask; combinational."""
-        order = Signal(HashOrder(config))
-        for name in order.shape().members:
-            if name in task.shape().members:
-                m.d.comb += order[name].eq(task[name])
-        names = hashes(config)
-        if len(names) > 1:
-            m.d.comb += order.hash.eq(task.auth == _AUTHS[names[1]])
-        base, size = Cat(C(0, 2), task.base), task.end[:2]
-        m.d.comb += [
-            order.icv_last.eq(task.icv_words - 1),
-            order.first.eq(base + task.start),
-            order.end.eq(base + (task.end >> 2) + size.any()),
-            order.icv.eq(base + Mux(task.esp, task.end >> 2, task.header + 3)),
-            order.head.eq(base + task.header),
-            order.size.eq(size),
-            order.header_words.eq(task.header - task.start),
-            order.icv_start.eq(task.header - task.start + 3),
-            order.bytes.eq(task.end - (task.start << 2) + Mux(task.esn, _BLOCK + 4, _BLOCK)),
-            order.seq_high.eq(Cat(task.seq_high, task.seq_high).bit_select(size << 3, 32)),
-        ]
-        return order
-
-
-class Midstates(wiring.Component):
-    """Words of an SA's inner midstate and then of its outer one.
-
-    Parameters
-    ----------
-    config : Config
-
-    Members
-    -------
-    start : In(1)
-        Strobe; the members below are then held to the last word.
-    slot, op : In
-        The SA.
-    short : In(1)
-        A midstate has five words, not eight.
-    row_req, row_rsp : streams
-        The SA table.
-    valid : Out(1), last : Out(1)
-        There is a word; it is the last of its midstate.
-    take : In(1)
-        Strobe, with ``valid``.
-    word : Out(32)
-        What was taken in the cycle before, or zero.
-    """
-
-    def __init__(self, config):
-        request = RowRequest(config)
-        super().__init__({
-            "start": In(1),
-            "slot": In(request.members["slot"]),
-            "op": In(1),
-            "short": In(1),
-            "row_req": Out(stream.Signature(request)),
-            "row_rsp": In(stream.Signature(128)),
-            "valid": Out(1),
-            "last": Out(1),
-            "take": In(1),
-            "word": Out(32),
-        })
-
-    def elaborate(self, platform):
-        m = Module()
-        # Four rows, two for a midstate; the fourth has been asked for when `row` is 4.
-        first = inner_row(Auth.HMAC_SHA1)
-        assert first == inner_row(Auth.HMAC_SHA256) == outer_row(Auth.HMAC_SHA1) - 2 == outer_row(Auth.HMAC_SHA256) - 2
-        row = Signal(3, init=4)
-        pending = Signal()
-        held, valid = Signal(128), Signal()
-        number = Signal(2)
-        second, outer = Signal(), Signal()
-        used = Signal()
-
-        # The words of the inner midstate are taken at once, so the next row may be on its way before they are. Those
-        # of the outer one wait for the message.
-        m.d.comb += [
-            self.row_req.valid.eq(~row[2] & ~pending & (~valid | ~outer)),
-            self.row_req.p.slot.eq(self.slot),
-            self.row_req.p.op.eq(self.op),
-            self.row_req.p.row.eq(Cat(row[:2], C(first >> 2, len(self.row_req.p.row) - 2))),
-            self.row_rsp.ready.eq(~valid),
-            self.valid.eq(valid),
-            self.last.eq(second & Mux(self.short, 1, number == 3)),
-            used.eq(self.take & ((number == 3) | (second & self.short))),
-        ]
-        with m.If(self.row_req.valid & self.row_req.ready):
-            m.d.sync += [row.eq(row + 1), pending.eq(1)]
-        with m.If(self.row_rsp.valid & self.row_rsp.ready):
-            m.d.sync += [held.eq(self.row_rsp.payload), valid.eq(1), pending.eq(0)]
-        with m.If(self.take):
-            m.d.sync += number.eq(number + 1)
-        with m.If(used):
-            # A midstate is as good as a key: it does not stay here.
-            m.d.sync += [held.eq(0), valid.eq(0), number.eq(0), second.eq(~second), outer.eq(outer | second)]
-        with m.If(self.start):
-            m.d.sync += [row.eq(0), outer.eq(0)]
-        m.d.comb += self.word.eq(gated_word(m, held, number, self.take))
-        return m
-
-
-class Masked(wiring.Component):
-    """The part of an AH pass from the IP header to the ICV, as it is hashed; and what is to be read for it.
-
-    With options or extension headers it is scanned first. The addresses of an IPv6 routing header come in the order in
-    which they arrive at the last hop (RFC 8200 section 4.4): the last one as destination, the others one place on, the
-    destination in front.
-
-    Parameters
-    ----------
-    config : Config
-
-    Members
-    -------
-    start : In(1)
-        Strobe: a task of AH is taken. The members below are held from the next cycle on.
-    ipv6, chained, first, head, end, header_words, icv_start, icv_last
-        See :class:`HashOrder`.
-    go : Out(1), refused : Out(1), status : Out(Status)
-        Strobes: there will be words; there will be none because of ``status``, which holds.
-    active : Out(1)
-        Words go through here, from the cycle behind ``start`` to ``last``.
-    read, read_first, read_end : Out
-        To a LineReader, but for the first range, which begins with ``start``: from ``first`` to ``head`` if ``chained``
-        and else to ``end``.
-    i_valid, i_last : In(1), i_take : Out(1), i_word : In(32)
-        From the LineReader.
-    valid : Out(1), last : Out(1), dry : Out(1)
-        There is a word; it is the last here; there are no others behind.
-    take : In(1)
-        Strobe, with ``valid``.
-    word : Out(32)
-        What was taken in the cycle before; meaningless in others.
-    """
-
-    def __init__(self, config):
-        self._config = config
-        place, order = place_bits(config), HashOrder(config).members
-        super().__init__({
-            "start": In(1),
-            **{name: In(order[name]) for name in (
-                "ipv6", "chained", "first", "head", "end", "header_words", "icv_start", "icv_last"
-            )},
-            "go": Out(1),
-            "refused": Out(1),
-            "status": Out(Status),
-            "active": Out(1),
-            "read": Out(1),
-            "read_first": Out(place),
-            "read_end": Out(place),
-            "i_valid": In(1),
-            "i_last": In(1),
-            "i_take": Out(1),
-            "i_word": In(32),
-            "valid": Out(1),
-            "last": Out(1),
-            "dry": Out(1),
-            "take": In(1),
-            "word": Out(32),
-        })
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.mutable = mutable = Mutable(self._config)
-        taken = Signal()
-        m.d.sync += taken.eq(self.i_take)
-        m.d.comb += [
-            mutable.enable.eq(1), mutable.ipv6.eq(self.ipv6), mutable.header_words.eq(self.header_words),
-            mutable.icv_start.eq(self.icv_start), mutable.icv_words.eq(self.icv_last + 1),
-            mutable.i.valid.eq(taken), mutable.i.p.data.eq(self.i_word), mutable.o.ready.eq(self.take),
-            self.i_take.eq(self.active & self.i_valid & mutable.i.ready & ~taken),
-            self.valid.eq(mutable.o.valid), self.word.eq(mutable.o.p.data), self.last.eq(mutable.icv_end),
-            self.status.eq(mutable.status),
-        ]
-        with m.If(self.take & mutable.icv_end):
-            m.d.sync += self.active.eq(0)
-
-        # Six ranges for a routed header. From and to: the destination field holds what will be the last address in
-        # the routing header's list, whose others have moved back by one; and so on.
-        route = mutable.route
-        number = Signal(3)
-        offset = Signal.like(route.end)
-        last_address = Signal.like(route.end)
-        following = Signal()
-        m.d.comb += last_address.eq(route.end - _ADDRESS)
-        ranges = [
-            (0, _DESTINATION),
-            (last_address, route.end),
-            (_DESTINATION + _ADDRESS, route.first),
-            (_DESTINATION, _DESTINATION + _ADDRESS),
-            (route.first, last_address),
-            (route.end, None),
-        ]
-        with m.Switch(Cat(following, number)):
-            for n, bounds in enumerate(ranges):
-                for which, bound in enumerate(bounds):
-                    if bound is not None:
-                        with m.Case(2 * n + which):
-                            m.d.comb += offset.eq(bound)
-        at = Signal.like(self.first)
-        ends = Signal()
-        m.d.comb += [
-            at.eq(self.first + offset), ends.eq(number == len(ranges) - 1),
-            self.read_end.eq(Mux(ends, self.end, at)),
-        ]
-        one_address = Signal()
-        m.d.sync += one_address.eq(route.first == last_address)
-
-        reading = Signal()  # the range that is read is the last one
-        with m.If(self.i_take & self.i_last & reading):
-            m.d.sync += self.dry.eq(1)
-        with m.FSM():
-            with m.State("IDLE"):
-                m.d.sync += number.eq(0)
-                with m.If(self.start):
-                    m.d.sync += [self.active.eq(1), self.dry.eq(0)]
-                    m.next = "BEGIN"
-            with m.State("BEGIN"):
-                m.d.comb += [mutable.start.eq(1), mutable.scan.eq(self.chained), self.go.eq(~self.chained)]
-                m.d.sync += reading.eq(~self.chained)
-                m.next = "IDLE"
-                with m.If(self.chained):
-                    m.next = "SCAN"
-            with m.State("SCAN"):
-                with m.If(mutable.scanned):
-                    m.next = "SCANNED"
-            with m.State("SCANNED"):
-                m.d.comb += [
-                    self.go.eq(mutable.status == Status.SUCCESS), self.refused.eq(mutable.status != Status.SUCCESS),
-                    mutable.start.eq(self.go),
-                ]
-                with m.If(self.refused):
-                    m.d.sync += self.active.eq(0)
-                    m.next = "IDLE"
-                with m.Else():
-                    m.next = "FROM"
-            with m.State("FROM"):
-                m.d.sync += self.read_first.eq(at)
-                with m.If(~route.active):
-                    m.d.sync += number.eq(len(ranges) - 1)
-                m.next = "TO"
-            with m.State("TO"):
-                m.d.comb += [following.eq(1), self.read.eq(1)]
-                m.d.sync += reading.eq(ends)
-                with m.If(ends):
-                    m.next = "IDLE"
-                with m.Else():
-                    m.next = "READ"
-            with m.State("READ"):
-                with m.If(self.i_take & self.i_last):
-                    m.d.sync += number.eq(number + 1)
-                    with m.If((number == 3) & one_address):
-                        m.d.sync += number.eq(5)
-                    m.next = "FROM"
-        return m
+#: Words of a block, and those that wait for the core.
+_BLOCK_WORDS, _QUEUE = 16, 16
 
 
 class HashUnit(wiring.Component):
@@ -362,7 +76,7 @@ class HashUnit(wiring.Component):
         m = Module()
         config = self._config
         cores = hashes(config)
-        digest_words = [hash_state_words(_AUTHS[name]) for name in cores]
+        digest_words = [hash_state_words(AUTHS[name]) for name in cores]
 
         # The task. `message` counts bytes: of the message, and then of the digest.
         ah = self._ah
@@ -527,7 +241,7 @@ class HashUnit(wiring.Component):
             with m.If(length):
                 m.d.sync += [
                     pad.eq(0), state.eq(~outer), answer.eq(outer), outer.eq(1),
-                    message.eq(Mux(second_hash, _BLOCK + 4 * digest_words[-1], _BLOCK + 4 * digest_words[0])),
+                    message.eq(Mux(second_hash, BLOCK_BYTES + 4 * digest_words[-1], BLOCK_BYTES + 4 * digest_words[0])),
                 ]
                 if ah:
                     # The ICV of AH is inside of what was read.

@@ -10,13 +10,14 @@ from amaranth import *
 from amaranth.lib import data
 
 from ..algorithm import Auth, Status
+from ..crypto.thread_rows import tag_bits
 from ..job import JobLayout, byte_bits, word_bits
 from ..packet_buffer import LoadedLayout
 from ..sa_layout import slot_bits
 
 __all__ = [
-    "CipherTask", "Done", "FrontJob", "HashTask", "LineWrite", "Patch", "Progress", "Read", "Write", "at_place",
-    "line_bits", "packet_bits", "place_bits", "thread_bits",
+    "CipherTask", "Done", "FrameLayout", "FrontJob", "HashTask", "LineWrite", "LoadedFrame", "Patch", "Progress",
+    "Read", "Write", "at_place", "line_bits", "packet_bits", "place_bits", "thread_bits",
 ]
 
 
@@ -32,7 +33,7 @@ def place_bits(config):
 
 def thread_bits(config):
     """Bits of a thread."""
-    return max((config.lanes - 1).bit_length(), 1)
+    return tag_bits(config.lanes)
 
 
 def packet_bits(config):
@@ -73,6 +74,21 @@ class Patch(data.StructLayout):
 
     def __init__(self, config):
         super().__init__({"place": place_bits(config), "data": 32, "mask": 2})
+
+
+class LoadedFrame(data.StructLayout):
+    """A frame in the ring: its first line, how many it has, and what is known of it."""
+
+    def __init__(self, config):
+        super().__init__({"base": line_bits(config), "lines": line_bits(config) + 1, "loaded": LoadedLayout})
+
+
+class FrameLayout(data.StructLayout):
+    """A frame in the ring, in the order of packets: whether it is kept and leaves or its lines are only freed, its
+    bytes, and its lines. Where it begins, the one ahead of it ended."""
+
+    def __init__(self, config):
+        super().__init__({"keep": 1, "length": 16, "lines": line_bits(config) + 1})
 
 
 class FrontJob(data.StructLayout):

@@ -7,9 +7,9 @@ from amaranth.lib.wiring import In, Out
 
 from ..packet_buffer import LoadedLayout
 from ..stream import BeatLayout
-from .layout import LineWrite, line_bits
+from .layout import LineWrite, LoadedFrame, line_bits
 
-__all__ = ["FrameLayout", "Load", "frame_lines"]
+__all__ = ["Load", "frame_lines"]
 
 #: Lines of a half that may wait for their bank, and frames that may wait for the next unit.
 _LINES, _FRAMES = 16, 16
@@ -18,13 +18,6 @@ _LINES, _FRAMES = 16, 16
 def frame_lines(config):
     """Lines of a frame of the greatest length."""
     return -(-(config.max_frame + 2) // 16)
-
-
-class FrameLayout(data.StructLayout):
-    """A frame in the ring: its first line, their number, and what is known of it."""
-
-    def __init__(self, config):
-        super().__init__({"base": line_bits(config), "lines": line_bits(config) + 1, "loaded": LoadedLayout})
 
 
 def _swap(value):
@@ -61,7 +54,7 @@ class Load(wiring.Component):
         Even lines, odd lines.
     tail : In(line_bits + 1)
         The first line that is in use; the top bit changes with each round. Nothing from there on is written.
-    loaded : Out(stream of FrameLayout)
+    loaded : Out(stream of LoadedFrame)
         Frames in their order, once their lines have been taken from ``o``.
     """
 
@@ -71,7 +64,7 @@ class Load(wiring.Component):
             "i": In(stream.Signature(BeatLayout(128))),
             "o": Out(stream.Signature(LineWrite(config))).array(2),
             "tail": In(line_bits(config) + 1),
-            "loaded": Out(stream.Signature(FrameLayout(config))),
+            "loaded": Out(stream.Signature(LoadedFrame(config))),
         })
 
     def elaborate(self, platform):

@@ -2,22 +2,13 @@
 """Brings jobs and frames together, numbers the packets, and hands them to fronts."""
 
 from amaranth import *
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..job import JobLayout
-from ..packet_buffer import LoadedLayout
-from .layout import FrontJob, line_bits, packet_bits
-from .retire import FrameLayout
+from .layout import FrameLayout, FrontJob, LoadedFrame, packet_bits
 
-__all__ = ["LoadedFrame", "Pair"]
-
-
-class LoadedFrame(data.StructLayout):
-    """A frame in the ring: its first line, and how many it has."""
-
-    def __init__(self, config):
-        super().__init__({"base": line_bits(config), "lines": line_bits(config) + 1, "loaded": LoadedLayout})
+__all__ = ["Pair"]
 
 
 class Pair(wiring.Component):

@@ -8,10 +8,10 @@ from amaranth.lib.wiring import In, Out
 from ..algorithm import Status
 from ..job import VerdictLayout
 from .cipher_start import IVNote
-from .layout import line_bits, packet_bits
+from .layout import FrameLayout, packet_bits
 from .threads import Ended
 
-__all__ = ["FrameLayout", "FrontVerdict", "Retire"]
+__all__ = ["FrontVerdict", "Retire"]
 
 #: Passes of a plan.
 _PASSES = 4
@@ -23,13 +23,6 @@ class FrontVerdict(data.StructLayout):
 
     def __init__(self, config):
         super().__init__({"packet": packet_bits(config), "status": Status, "final": 1, "judged": _PASSES})
-
-
-class FrameLayout(data.StructLayout):
-    """A frame in the ring, in the order of packets; ``keep``: it leaves, else its lines are only freed."""
-
-    def __init__(self, config):
-        super().__init__({"keep": 1, "length": 16, "lines": line_bits(config) + 1})
 
 
 class Retire(wiring.Component):
