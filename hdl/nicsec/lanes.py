@@ -6,18 +6,18 @@ from math import gcd
 
 from amaranth import *
 from amaranth.lib import fifo, stream, wiring
-from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.lib.wiring import connect, flipped
 
-from .activity import Activity, population, units_of
+from .activity import population, units_of
 from .beat_store import Deal, Gather
 from .job import JobLayout
 from .lane import Lane
 from .lane_turns import CollectTurns, DrainTurns, LoadTurns
+from .packet_path import PacketPath
 from .pick import PACKETS_PER_LANE, Pick
 from .row_hub import RowHub
-from .sa_layout import SA_ROW_WIDTH, RowRequest
-from .share import CryptoUser, Share, crypto_members, join, lane_crypto_members, private
-from .stream import BeatLayout, Register
+from .share import Share, crypto_members, join, lane_crypto_members, private
+from .stream import Register
 from .units import Units
 from .width import BeatsToWords, WordsToBeats
 
@@ -56,35 +56,15 @@ class Lanes(wiring.Component):
 
     Members
     -------
-    job : In(stream of JobLayout)
-        One per frame, in the order of the frames.
-    i : In(stream of BeatLayout(config.data_width))
-    verdict : Out(stream)
-        One per job.
-    o : Out(stream of BeatLayout(config.data_width))
-        The frames whose verdict was success, behind their verdicts.
-    row_req, row_rsp : streams
-        Rows of the SA table.
-    setup : In(CryptoUser)
-        Key set-up, which borrows the cores of lane 0.
-    activity : Out(Activity)
-        With utilisation.
+    job, i, verdict, o, row_req, row_rsp, setup, activity
+        See :class:`~nicsec.packet_path.PacketPath`; ``setup`` borrows the cores of lane 0.
     """
 
     def __init__(self, config):
         self._config = config
         self._lanes = [Lane(config) for _ in range(config.lanes)]
         self._verdict = self._lanes[0].verdict.payload.shape()
-        super().__init__({
-            "job": In(stream.Signature(JobLayout(config))),
-            "i": In(stream.Signature(BeatLayout(config.data_width))),
-            "verdict": Out(stream.Signature(self._verdict)),
-            "o": Out(stream.Signature(BeatLayout(config.data_width))),
-            "row_req": Out(stream.Signature(RowRequest(config))),
-            "row_rsp": In(stream.Signature(SA_ROW_WIDTH)),
-            "setup": In(CryptoUser(config)),
-            **({"activity": Out(Activity(config))} if config.utilisation else {}),
-        })
+        super().__init__(PacketPath(config))
 
     def elaborate(self, platform):
         m = Module()

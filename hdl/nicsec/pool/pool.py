@@ -2,16 +2,16 @@
 """All packets in one ring, and the units that work on them. Only wiring."""
 
 from amaranth import *
-from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.lib import wiring
+from amaranth.lib.wiring import connect, flipped
 
-from ..activity import Activity, population
+from ..activity import population
 from ..crypto.aes_schedule import ScheduleJob
 from ..job import JobLayout, VerdictLayout
+from ..packet_path import PacketPath
 from ..row_hub import RowHub
-from ..sa_layout import SA_ROW_WIDTH, RowRequest
-from ..share import CryptoUser, hash_members, join
-from ..stream import BeatLayout, Register
+from ..share import hash_members, join
+from ..stream import Register
 from .cipher_pipe import CipherPipe
 from .cipher_start import CipherStart
 from .drain import Drain
@@ -35,7 +35,7 @@ def packets_in_pool(config):
 
 
 class Pool(wiring.Component):
-    """Jobs and frames in, verdicts and frames out, in one order: the ports of :class:`~nicsec.lanes.Lanes`.
+    """Jobs and frames in, verdicts and frames out, in one order.
 
     Parameters
     ----------
@@ -45,21 +45,12 @@ class Pool(wiring.Component):
     Members
     -------
     job, i, verdict, o, row_req, row_rsp, setup, activity
-        See :class:`~nicsec.lanes.Lanes`; ``setup`` borrows a thread and the cores of the first hash unit.
+        See :class:`~nicsec.packet_path.PacketPath`; ``setup`` borrows a thread and the cores of the first hash unit.
     """
 
     def __init__(self, config):
         self._config = config
-        super().__init__({
-            "job": In(stream.Signature(JobLayout(config))),
-            "i": In(stream.Signature(BeatLayout(config.data_width))),
-            "verdict": Out(stream.Signature(VerdictLayout(config))),
-            "o": Out(stream.Signature(BeatLayout(config.data_width))),
-            "row_req": Out(stream.Signature(RowRequest(config))),
-            "row_rsp": In(stream.Signature(SA_ROW_WIDTH)),
-            "setup": In(CryptoUser(config)),
-            **({"activity": Out(Activity(config))} if config.utilisation else {}),
-        })
+        super().__init__(PacketPath(config))
 
     def elaborate(self, platform):
         m = Module()
