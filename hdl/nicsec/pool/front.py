@@ -53,9 +53,6 @@ class Front(wiring.Component):
     cipher_task : Out(stream of CipherTask), hash_task : Out(stream of HashTask)
         All zero from the second cycle behind a hand-over until a thread has been taken. ``ipv6`` and ``chained`` are
         zero for ESP.
-    handing : Out(1)
-        From the cycle behind the taking of a thread until its tasks have gone. Of fronts that get threads only while
-        none is handing over, the tasks can be ORed.
     done : In(Ended)
         Strobe: a pass of any packet has ended; of a pass at hand at the earliest in the cycle behind its last task.
     verdict : Out(stream of FrontVerdict)
@@ -78,7 +75,6 @@ class Front(wiring.Component):
             "hash_task": Out(stream.Signature(HashTask(config))),
             "done": In(Ended(config)),
             "verdict": Out(stream.Signature(FrontVerdict(config))),
-            "handing": Out(1),
             "busy": Out(1),
         })
 
@@ -199,7 +195,6 @@ class Front(wiring.Component):
             self.cipher_task.valid.eq(cipher_due & ~hash_due & ~given),
             self.thread.ready.eq(asks & ~held),
             granted.eq(asks & self.thread.valid),
-            self.handing.eq(held),
         ]
         with m.If(~held):
             with m.If(granted):
