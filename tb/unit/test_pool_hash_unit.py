@@ -157,6 +157,9 @@ def hashed(cases, rng, *, ah=False, slow=True, latency=(8, 20), row_latency=8):
         async for _ in ctx.tick():
             cycle += 1
 
+    other_task = {name: rng.getrandbits(2) for name in HashTask(CONFIG).members if name != "auth"}
+    other_task |= {"follows": 1, "esp": 1}
+
     def place(case, word):
         return (4 * case.task["base"] + word) % (4 * LINES)
 
@@ -217,6 +220,8 @@ def hashed(cases, rng, *, ah=False, slow=True, latency=(8, 20), row_latency=8):
             if slow and rng.random() < 0.5:
                 await ctx.tick().repeat(rng.randrange(1, 30))
             await put(ctx, bench.task, case.task)
+            # The port shows what is next for another unit.
+            ctx.set(bench.task.payload, other_task)
             assert ctx.get(unit.busy)
             taken.append(cycle)
             if case.steps:
