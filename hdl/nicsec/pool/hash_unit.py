@@ -108,7 +108,8 @@ class HashUnit(wiring.Component):
         m.d.comb += [
             reader.start.eq(start), reader.first.eq(coming.first), reader.end.eq(coming.end),
             # Ranges that begin later, when the port shows another unit's task, are there already.
-            reader.follows.eq(start & coming.follows), reader.thread.eq(order.thread), reader.progress.eq(self.progress),
+            reader.follows.eq(start & coming.follows),
+            reader.thread.eq(order.thread), reader.progress.eq(self.progress),
             reader.rsp_valid.eq(self.rsp_valid), reader.rsp_data.eq(self.rsp_data),
         ]
         connect(m, reader.fetch, flipped(self.fetch))
