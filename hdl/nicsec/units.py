@@ -13,6 +13,7 @@ from .crypto.ghash import Ghash
 from .crypto.md5 import Md5
 from .crypto.poly1305 import Poly1305
 from .crypto.sha1 import Sha1
+from .crypto.sha1_sha256 import Sha1Sha256
 from .crypto.sha256 import Sha256
 from .crypto.sha512 import Sha512
 from .share import crypto_members, hashes, lane_crypto_members, private
@@ -20,6 +21,8 @@ from .share import crypto_members, hashes, lane_crypto_members, private
 __all__ = ["Units"]
 
 _HASH_CORES = {"md5": Md5, "sha1": Sha1, "sha256": Sha256, "sha512": Sha512}
+#: Those that are one core where both are asked for.
+_TWO_IN_ONE = ("sha1", "sha256")
 
 
 class Units(wiring.Component):
@@ -73,9 +76,32 @@ class Units(wiring.Component):
             attach("chacha", wiped(ChaCha20()), key="chacha_key", port="key")
             attach("poly", Poly1305(), key="poly_r", port="r")
         # A packet is with one hash core at a time.
-        stepped = [attach(name, wiped(_HASH_CORES[name]())).working for name in hashes(config)]
+        names, stepped = hashes(config), []
+        if set(_TWO_IN_ONE) <= set(names):
+            m.submodules.sha1_sha256 = core = wiped(Sha1Sha256())
+            self._attach_two(m, core)
+            names, stepped = [name for name in names if name not in _TWO_IN_ONE], [core.working]
+        stepped += [attach(name, wiped(_HASH_CORES[name]())).working for name in names]
         if config.utilisation:
             for kind in self._kinds:
                 core = m.submodules[kind[:6]].working if kind != "hash" else Cat(stepped).any()
                 m.d.comb += self.working[kind].eq(core)
         return m
+
+    def _attach_two(self, m, core):
+        """Connect ``core`` to the seams of both its hashes: it is that of the one that has a word to send.
+
+        The core is empty when the other hash's first word comes, which waits for a cycle.
+        """
+        sha1, sha256 = self.sha1_i, self.sha256_i
+        with m.If(sha1.valid | sha256.valid):
+            m.d.sync += core.sha1.eq(sha1.valid)
+        m.d.comb += [
+            core.i.valid.eq(Mux(core.sha1, sha1.valid, sha256.valid)),
+            core.i.payload.eq(Mux(core.sha1, sha1.payload, sha256.payload)),
+            sha1.ready.eq(core.i.ready & core.sha1),
+            sha256.ready.eq(core.i.ready & ~core.sha1),
+            core.o.ready.eq(Mux(core.sha1, self.sha1_o.ready, self.sha256_o.ready)),
+        ]
+        for port, mine in ((self.sha1_o, core.sha1), (self.sha256_o, ~core.sha1)):
+            m.d.comb += [port.payload.eq(core.o.payload), port.valid.eq(core.o.valid & mine)]

@@ -66,7 +66,7 @@ class HashCore(wiring.Component):
 
     #: Bits in a word of the algorithm.
     WIDTH = 32
-    #: 32-bit words of the chaining state and of a block.
+    #: 32-bit words of the chaining state and of a block. Of a core of several algorithms, the largest.
     STATE_WORDS = 0
     BLOCK_WORDS = 16
     ROUNDS = 0
@@ -85,6 +85,13 @@ class HashCore(wiring.Component):
     def __init__(self):
         super().__init__()
         self._state = memory.Memory(shape=self.WIDTH, depth=16, init=[])
+
+    def sizes(self):
+        """Words of the chaining state less one, and rounds whose words the schedule makes less one.
+
+        Values of a core of several algorithms hold while a request is inside.
+        """
+        return self.STATE_WORDS * 32 // self.WIDTH - 1, self.ROUNDS - 17
 
     def order(self, count):
         """Index of the state word that is pushed with ``count`` more to come."""
@@ -116,7 +123,8 @@ class HashCore(wiring.Component):
         m = Module()
 
         halves = self.WIDTH // 32
-        words = self.STATE_WORDS // halves
+        end_word, end_schedule = self.sizes()
+        end_turn = end_word * halves + halves - 1
 
         def swap(word):
             return Cat(word[24:32], word[16:24], word[8:16], word[0:8]) if self.LITTLE_ENDIAN else word
@@ -155,7 +163,7 @@ class HashCore(wiring.Component):
             m.d.comb += [incoming.eq(swap(self.i.p.word)), whole.eq(self.i.valid)]
         m.d.comb += [
             state_word.eq(taking & whole),
-            state_end.eq(state_word & (head == words - 1)),
+            state_end.eq(state_word & (head == end_word)),
         ]
         with m.If(state_word):
             m.d.sync += head.eq(head + 1)
@@ -173,13 +181,13 @@ class HashCore(wiring.Component):
             idle.eq(~(load | message | schedule | clear)),
             busy.eq((load | message | schedule) & tick),
             begin.eq(tick & loaded & (idle | (load & ~fresh & last & end))),
-            first.eq(Mux(message, self.ROUNDS - 17, Mux(load & (fresh | ~last), 15, words - 1))),
+            first.eq(Mux(message, end_schedule, Mux(load & (fresh | ~last), 15, end_word))),
         ]
         with m.If(tick):
             # The last count is seen one early, so that the phases do not wait for a comparison.
             m.d.sync += [count.eq(Mux(end, first, count - 1)), end.eq(count == 1)]
         with m.If(idle):
-            m.d.sync += [count.eq(words - 1), end.eq(0)]
+            m.d.sync += [count.eq(end_word), end.eq(0)]
         with m.If(tick & end):
             m.d.sync += [
                 load.eq(schedule),
@@ -253,7 +261,7 @@ class HashCore(wiring.Component):
         m.d.comb += [
             read.addr.eq(Mux(load, Cat(index, bank_run), Cat(turn[halves - 1 :], bank_out))),
             fetch.eq((done != 0) & ~load & (~self.o.valid | self.o.ready)),
-            out_end.eq(fetch & (turn == self.STATE_WORDS - 1)),
+            out_end.eq(fetch & (turn == end_turn)),
         ]
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
@@ -261,7 +269,7 @@ class HashCore(wiring.Component):
             m.d.sync += [
                 self.o.valid.eq(1),
                 self.o.p.word.eq(swap(Mux(turn[0], read.data[:32], read.data[-32:]) if halves == 2 else read.data)),
-                self.o.p.last.eq(turn == self.STATE_WORDS - 1),
+                self.o.p.last.eq(turn == end_turn),
                 turn.eq(turn + 1),
             ]
         with m.If(quiet):

@@ -23,7 +23,7 @@ class Sha1(HashCore):
     STATE_WORDS = 5
     ROUNDS = 80
 
-    _K = (0x5A827999, 0x6ED9EBA1, 0x8F1BBCDC, 0xCA62C1D6)
+    K = (0x5A827999, 0x6ED9EBA1, 0x8F1BBCDC, 0xCA62C1D6)
 
     def rounds(self, m, *, step, slots, word, schedule, load):
         w = [Signal(32, name=f"w_{n}", reset_less=True) for n in range(15)]
@@ -40,7 +40,7 @@ class Sha1(HashCore):
         k, kw = Signal(32, reset_less=True), Signal(32, reset_less=True)
         choose, majority = Signal(2, reset_less=True), Signal(2, reset_less=True)
         with m.If(step):
-            m.d.sync += [period.eq(period + 1), k.eq(Array(self._K)[phase])]
+            m.d.sync += [period.eq(period + 1), k.eq(Array(self.K)[phase])]
             with m.If(period == 19):
                 m.d.sync += [period.eq(0), phase.eq(phase + 1)]
             with m.If(slots[0].load):

@@ -44,8 +44,8 @@ class Sha2(HashCore):
     STAGES = 7
 
     #: Round constants, and the amounts of FIPS 180-4, 4.1: rotations, or two rotations and a shift.
-    _K = ()
-    _SUM0 = _SUM1 = _SIGMA0 = _SIGMA1 = ()
+    K = ()
+    SUM0 = SUM1 = SIGMA0 = SIGMA1 = ()
 
     def rounds(self, m, *, step, slots, word, schedule, load):
         width = self.WIDTH
@@ -64,9 +64,9 @@ class Sha2(HashCore):
         made, made_7_15_16, made_15_16 = register("made"), register("made_7_15_16"), register("made_15_16")
         with m.If(step):
             m.d.sync += [
-                made_15_16.eq(small_sigma(w[11], self._SIGMA0) + w[12]),
+                made_15_16.eq(small_sigma(w[11], self.SIGMA0) + w[12]),
                 made_7_15_16.eq(made_15_16 + w[4]),
-                made.eq(Mux(schedule, made_7_15_16 + small_sigma(w[0], self._SIGMA1), 0)),
+                made.eq(Mux(schedule, made_7_15_16 + small_sigma(w[0], self.SIGMA1), 0)),
                 w[0].eq(word | made),
             ]
             m.d.sync += [after.eq(before) for before, after in pairwise(w)]
@@ -80,7 +80,7 @@ class Sha2(HashCore):
             with m.If(load):
                 m.d.sync += number.eq(0)
             m.d.sync += [
-                k_ahead.eq(Array(self._K)[number]),
+                k_ahead.eq(Array(self.K)[number]),
                 k.eq(Mux(slots[0].load, 0, k_ahead)),
                 kw.eq(k + w[0]),
             ]
@@ -92,9 +92,9 @@ class Sha2(HashCore):
         sum0, majority, sum1, choice = (Signal(width, name=name) for name in ("sum0", "majority", "sum1", "choice"))
         q_next = Signal(width)
         with m.If(~slots[4].load):
-            m.d.comb += [sum1.eq(big_sigma(e, self._SUM1)), choice.eq(g ^ (e & (f ^ g)))]
+            m.d.comb += [sum1.eq(big_sigma(e, self.SUM1)), choice.eq(g ^ (e & (f ^ g)))]
         with m.If(~slots[6].load):
-            m.d.comb += [sum0.eq(big_sigma(a, self._SUM0)), majority.eq((a & b) | (c & (a | b)))]
+            m.d.comb += [sum0.eq(big_sigma(a, self.SUM0)), majority.eq((a & b) | (c & (a | b)))]
         m.d.comb += q_next.eq(kw + f)
         with m.If(step):
             m.d.sync += [
@@ -123,6 +123,6 @@ class Sha256(Sha2):
     STATE_WORDS = 8
     ROUNDS = 64
 
-    _K = cube_roots(64, 32)
-    _SUM0, _SUM1 = (2, 13, 22), (6, 11, 25)
-    _SIGMA0, _SIGMA1 = (7, 18, 3), (17, 19, 10)
+    K = cube_roots(64, 32)
+    SUM0, SUM1 = (2, 13, 22), (6, 11, 25)
+    SIGMA0, SIGMA1 = (7, 18, 3), (17, 19, 10)

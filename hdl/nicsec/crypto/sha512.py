@@ -25,6 +25,6 @@ class Sha512(Sha2):
     BLOCK_WORDS = 32
     ROUNDS = 80
 
-    _K = cube_roots(80, 64)
-    _SUM0, _SUM1 = (28, 34, 39), (14, 18, 41)
-    _SIGMA0, _SIGMA1 = (1, 8, 7), (19, 61, 6)
+    K = cube_roots(80, 64)
+    SUM0, SUM1 = (28, 34, 39), (14, 18, 41)
+    SIGMA0, SIGMA1 = (1, 8, 7), (19, 61, 6)
