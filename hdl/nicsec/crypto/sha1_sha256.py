@@ -77,20 +77,25 @@ class Sha1Sha256(HashCore):
             ]
             m.d.sync += [after.eq(before) for before, after in pairwise(w) if before is not None and after is not None]
 
-        # Constants. `number` (SHA-256), `period` and `phase` (SHA-1) are of the slot in stage 0.
+        # Constants, from one ROM. `number` (SHA-256), `period` and `phase` (SHA-1) are of the slot behind that in stage 0.
         number = Signal(6, reset_less=True)
         period, phase = Signal(range(20), reset_less=True), Signal(2, reset_less=True)
         k, kw = register("k"), register("kw")
-        choose, majority = Signal(2, reset_less=True), Signal(2, reset_less=True)
-        k_256 = Signal(32)
-        m.d.comb += k_256.eq(Array(Sha256.K)[number])
+        choose, majority = Signal(3, reset_less=True), Signal(3, reset_less=True)
+        m.submodules.constants = constants = memory.Memory(
+            shape=32, depth=128, init=[*Sha256.K, *Sha1.K], attrs={"ram_style": "block"}
+        )
+        constant = constants.read_port()
+        m.d.comb += [constant.addr.eq(Mux(sha1, C(64, 7) | phase, number)), constant.en.eq(step)]
         with m.If(step):
             m.d.sync += [bit.eq(bit ^ number[:n].all()) for n, bit in enumerate(number)]
-            m.d.sync += [period.eq(period + 1), k.eq(Mux(sha1, Array(Sha1.K)[phase], k_256))]
+            m.d.sync += [period.eq(period + 1), k.eq(constant.data)]
             with m.If(period == 19):
                 m.d.sync += [period.eq(0), phase.eq(phase + 1)]
+            with m.If(load):
+                m.d.sync += [number.eq(0), period.eq(0), phase.eq(0)]
             with m.If(slots[0].load):
-                m.d.sync += [number.eq(0), period.eq(0), phase.eq(0), k.eq(0)]
+                m.d.sync += k.eq(0)
             m.d.sync += [
                 choose.eq(Cat(phase == 0, choose)),
                 majority.eq(Cat(phase == 2, majority)),
@@ -137,9 +142,9 @@ class Sha1Sha256(HashCore):
                 b.eq(a),
                 c.eq(b),
             ]
-            with m.If(choose[1]):
+            with m.If(choose[2]):
                 m.d.sync += [u_1.eq(f_next ^ f), v_1.eq(f)]
-            with m.Elif(majority[1]):
+            with m.Elif(majority[2]):
                 m.d.sync += [u_1.eq(f_next ^ f), v_1.eq(f_next & f)]
             with m.Else():
                 m.d.sync += [u_1.eq(~0), v_1.eq(f_next ^ f)]
