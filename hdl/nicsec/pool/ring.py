@@ -56,8 +56,9 @@ class FrameRing(wiring.Component):
     """``config.ring_lines`` lines in two halves of banks: even lines and odd ones, and the bank by the bits above.
 
     Every bank reads a line and writes one in each cycle. ``read`` and ``write`` always get it. In a bank, ``read`` is
-    before ``drain`` and ``fetch``; in a half, ``drain`` is before ``fetch``. ``patch`` waits for a cycle without
-    ``write``. Every two banks of a half share the way in, on which either is before ``load``.
+    before ``fetch`` and ``drain``; in a half, ``fetch`` is before ``drain``: it goes through both halves in one order,
+    and what holds it up holds up all behind it, while each half of ``drain`` takes what is left. ``patch`` waits for a
+    cycle without ``write``. Every two banks of a half share the way in, on which either is before ``load``.
 
     A read sees the writes of two cycles before and earlier, and all lines that were loaded or are loaded in the same
     cycle; a request of ``drain`` or ``fetch`` sees what a read would see that begins a cycle later. A patch is
@@ -150,7 +151,10 @@ class FrameRing(wiring.Component):
             line = Signal(len(drained.o.payload), name=f"line_{half}")
             fetch_here = Signal(name=f"fetch_here_{half}")
             held = Signal(name=f"held_{half}")
-            m.d.comb += line.eq(Mux(drained.o.valid, drained.o.payload, fetched.o.payload[1:]))
+            m.d.comb += [
+                fetch_here.eq(fetched.o.valid & (fetched.o.payload[0] == half)),
+                line.eq(Mux(fetch_here, fetched.o.payload[1:], drained.o.payload)),
+            ]
             hits = [Signal(name=f"hits_{half}_{bank}") for bank in banks]
             here = [line[:bank_bits] == bank for bank in banks]
             m.d.comb += [
@@ -158,8 +162,7 @@ class FrameRing(wiring.Component):
                   for signal, value in zip(hits, at.hits(half, self.read.en, self.read.en & at.word.any()),
                                            strict=True)),
                 held.eq(any_of([hits[bank] & here[bank] for bank in banks])),
-                drained.o.ready.eq(~held),
-                fetch_here.eq(fetched.o.valid & ~drained.o.valid & (fetched.o.payload[0] == half) & ~held),
+                drained.o.ready.eq(~fetch_here & ~held),
             ]
             for bank in banks:
                 m.d.sync += [
@@ -168,7 +171,7 @@ class FrameRing(wiring.Component):
                     read_row[half][bank].eq(Mux(hits[bank], at.row_of(half, bank), line[bank_bits:])),
                 ]
             asked.append(drained.o.valid & drained.o.ready)
-            fetch_now.append(fetch_here)
+            fetch_now.append(fetch_here & ~held)
         m.d.comb += fetched.o.ready.eq(any_of(fetch_now))
 
         # Cycle 1: to the memories. Cycle 2: out of them, into registers that only what was asked for gets into.
