@@ -49,6 +49,20 @@ class _Node(wiring.Component):
         return m
 
 
+def _bounds(clients):
+    """Where each group of the clients of a :class:`Merge` begins, and where the last one ends."""
+    if clients <= 4:
+        return [0, clients]
+    count = next(n for n in range(2, clients) if n * (n + 1) >= clients)
+    return [clients * n // count for n in range(count + 1)]
+
+
+def _dealt(clients):
+    """Places at a :class:`Merge` for clients in order, dealt out so that neighbours are in different groups."""
+    groups = [range(begin, end) for begin, end in pairwise(_bounds(clients))]
+    return [group[n] for n in range(clients) for group in groups if n < len(group)]
+
+
 class Merge(wiring.Component):
     """Makes one stream of many, in turn; of more than four by groups, whose turn it is in turn.
 
@@ -82,9 +96,8 @@ class Merge(wiring.Component):
         m = Module()
         shape, clients = self.o.payload.shape(), len(self.i)
         heads = [wiring.flipped(i) for i in self.i]
-        if clients > 4:
-            count = next(n for n in range(2, clients) if n * (n + 1) >= clients)
-            bounds = [clients * n // count for n in range(count + 1)]
+        bounds = _bounds(clients)
+        if len(bounds) > 2:
             groups = []
             for g, (begin, end) in enumerate(pairwise(bounds)):
                 m.submodules[f"group{g}"] = group = _Node(shape, end - begin, full=False)
@@ -102,6 +115,7 @@ class Merge(wiring.Component):
 class FetchHub(wiring.Component):
     """Has lines of the ring fetched for many clients, one a cycle in all and one in two cycles for each four or so.
 
+    Clients are dealt out to such groups in turn, so that those of one kind, which are neighbours, share none.
     A request goes on to ``fetch`` two cycles behind its transfer. An answer comes a cycle behind the ring's.
 
     Parameters
@@ -134,7 +148,8 @@ class FetchHub(wiring.Component):
         clients = len(self.req)
         shape = data.StructLayout({"line": len(self.fetch.payload), "client": range(max(clients, 2))})
         m.submodules.merge = merge = Merge(shape, clients, full=True)
-        for n, (req, i) in enumerate(zip(self.req, merge.i, strict=True)):
+        for n, (req, place) in enumerate(zip(self.req, _dealt(clients), strict=True)):
+            i = merge.i[place]
             m.d.comb += [i.valid.eq(req.valid), i.p.line.eq(req.payload), i.p.client.eq(n), req.ready.eq(i.ready)]
 
         m.submodules.way = way = memory.Memory(
