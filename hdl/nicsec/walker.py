@@ -444,19 +444,20 @@ class Walker(wiring.Component):
             # A level is done: `pos` to `bound` is what `next_header` names.
             with m.State("INSIDE"):
                 m.d.sync += [ipv6.eq(inner_ipv6), chained.eq(0), behind_ah.eq(0), step.eq(10)]
-                look(pos, follow=1)
                 with m.If(tunnel & ~is_inner_ip & ~(has_esp & (next_header == _NONE))):
                     fail(Status.INVALID_PROTOCOL)
                 with m.Elif(self.job.nested & (level == OUTER)):
                     m.d.sync += level.eq(INNER)
                     with m.If(tunnel & is_inner_ip):
                         m.d.comb += fetch.eq(1)
+                        look(pos, follow=1)
                         m.next = "IP"
                     with m.Else():
                         fail(Status.INVALID_PROTOCOL)
                 if config.checksum:
                     with m.Elif((self.job.csum_ip | self.job.csum_l4) & tunnel & is_inner_ip):
                         m.d.sync += probing.eq(1)
+                        look(pos, follow=1)
                         m.next = "IP"
                     with m.Elif(self.job.csum_l4 & tunnel):
                         fail(Status.INVALID_PROTOCOL)

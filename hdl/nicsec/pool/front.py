@@ -21,6 +21,9 @@ __all__ = ["Front"]
 
 #: Passes of a plan.
 _PASSES = 4
+#: The last line that is fetched before it is asked for, where there is no more to be read than headers of IPv4 and ESP:
+#: that of the SPI. What the ring can give is better spent on other packets.
+_EARLY = 2
 #: Bits of a status; the others are zero.
 _STATUS_BITS = max(status.value for status in Status).bit_length()
 
@@ -89,8 +92,12 @@ class Front(wiring.Component):
         connect(m, walker.row_req, flipped(self.row_req))
         connect(m, flipped(self.row_rsp), walker.row_rsp)
         reads, sums = Signal(), Signal()  # the walker or the sum has words read; it is the sum's turn
-        last_line = Signal.like(cache.last, reset_less=True)
-        m.d.sync += last_line.eq((loaded.length + 1) >> 4)
+        last_line, deep = Signal.like(cache.last, reset_less=True), Signal()
+        lead = walker.lead
+        m.d.sync += [
+            last_line.eq((loaded.length + 1) >> 4),
+            deep.eq(job.nested | job.csum_ip | job.csum_l4 | lead[0].control.ah | lead[1].control.present),
+        ]
         m.d.comb += [
             walker.job.eq(job),
             walker.word.eq(cache.word),
@@ -98,9 +105,9 @@ class Front(wiring.Component):
             cache.active.eq(reads),
             cache.addr.eq(walker.addr),
             cache.base.eq(packet.base),
-            cache.last.eq(last_line),
+            cache.last.eq(Mux(deep, last_line, _EARLY)),
             cache.limit.eq(last_line),
-            cache.hint.eq(last_line),
+            cache.hint.eq(loaded.length[4:] - 1),  # of the trailer; what fills the frame up puts it one line ahead
             cache.hint_valid.eq(1),
             cache.rsp_valid.eq(self.rsp_valid),
             cache.rsp_data.eq(self.rsp_data),
@@ -111,7 +118,6 @@ class Front(wiring.Component):
         # outer level are fetched again when it is the next.
         left, picked = Signal(_PASSES), Signal(_PASSES)
         picked_ah, picked_outer, ah_alone = Signal(), Signal(), Signal()
-        lead = walker.lead
         m.d.comb += [
             picked.eq(left & -left),
             picked_ah.eq(picked[1] | picked[3]), picked_outer.eq(picked[2] | picked[3]),

@@ -155,25 +155,26 @@ class LineCache(wiring.Component):
             m.d.sync += self.word.eq(any_of(parts))
 
         # Lines that will be needed: `count` of those behind `demand` were seen to, and `following` is the one behind
-        # them. After a jump `count` may be too high, until a line is missed. When they all were, hints have their
-        # turn. What is to be done about `following` is known two cycles after something has changed.
+        # them. After a jump `count` may be too high, until a line is missed. When they all were, or all up to `last`,
+        # hints have their turn, both of them one behind the other. What is to be done about `following` is known two
+        # cycles after something has changed.
         count, hints = Signal(range(self._ahead + 1)), Signal(2)
         following = Signal(bits, reset_less=True)
         hinting, changes, changed, settled = Signal(), Signal(), Signal(), Signal()
         m.d.sync += [changed.eq(changes), settled.eq(~changed & ~changes)]
         m.d.sync += following.eq(Mux(hinting, self.hint - hints[0], (Cat(C(1, 1), demand) + Cat(C(1, 1), count))[1:]))
-        wants, want, skip, fits = Signal(), Signal(), Signal(), Signal()
+        wants, want, skip, fits, ends = Signal(), Signal(), Signal(), Signal(), Signal()
         found, waits, has_come = look_up(following)
         m.d.comb += wants.eq(hinting | ((count != self._ahead) & (following <= self.last)))
         m.d.sync += [
-            want.eq(wants), skip.eq(wants & found),
+            want.eq(wants), skip.eq(wants & found), ends.eq(following == self.last),
             fits.eq(wants & ~found & ~waits & (~self.limited | (following < self.limit))),
         ]
 
         # A line that a word waits for comes first. It is asked for unless its place is its own already, or has to wait
         # for another one.
         demands, demanded, ask, asked, follows = Signal(), Signal(), Signal(), Signal(), Signal()
-        moves, hints_now = Signal(), Signal()
+        moves, hints_now, hinted = Signal(), Signal(), Signal()
         line = Signal(bits)
         m.d.comb += [
             demands.eq(stall & ~demanded),
@@ -184,7 +185,8 @@ class LineCache(wiring.Component):
             ),
             follows.eq(~demands & settled & (ask | skip)),
             moves.eq(taken & (self.addr[2:] != demand)),
-            hints_now.eq(settled & ~want & ~hinting & self.hint_valid & ~hints[1]),
+            hinted.eq(hints[0] | ~self.hint.any()),  # with the one at hand all hints are done with
+            hints_now.eq(settled & (~want | (follows & ends)) & ~hinting & self.hint_valid & ~hints[1]),
             changes.eq(clean | moves | follows | (demands & ask) | hints_now),
         ]
         m.d.sync += [asked.eq(ask), demanded.eq(stall & (demanded | there | ask))]
@@ -194,11 +196,11 @@ class LineCache(wiring.Component):
             m.d.sync += count.eq(count + 1)
         with m.Elif(moves & ~(follows & ~hinting) & (count != 0)):
             m.d.sync += count.eq(count - 1)
-        m.d.sync += hinting.eq(~self.start & ~moves & Mux(hinting, ~follows, hints_now))
+        m.d.sync += hinting.eq(~self.start & ~moves & Mux(hinting, ~follows | ~hinted, hints_now))
         with m.If(self.start):
             m.d.sync += hints.eq(0)
         with m.Elif(follows & hinting):
-            m.d.sync += hints.eq(Cat(C(1, 1), hints[0] | ~self.hint.any()))
+            m.d.sync += hints.eq(Cat(C(1, 1), hinted))
 
         with m.If(ask):
             m.d.sync += self.fetch.valid.eq(1)
