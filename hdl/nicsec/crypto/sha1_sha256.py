@@ -77,7 +77,8 @@ class Sha1Sha256(HashCore):
             ]
             m.d.sync += [after.eq(before) for before, after in pairwise(w) if before is not None and after is not None]
 
-        # Constants, from one ROM. `number` (SHA-256), `period` and `phase` (SHA-1) are of the slot behind that in stage 0.
+        # Constants, from one ROM. `number` (SHA-256), `period` and `phase` (SHA-1) are of the slot behind the one in
+        # stage 0.
         number = Signal(6, reset_less=True)
         period, phase = Signal(range(20), reset_less=True), Signal(2, reset_less=True)
         k, kw = register("k"), register("kw")
