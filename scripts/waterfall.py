@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Where the cycles of one packet go: states of a lane's sequencer, and what other blocks do meanwhile.
+"""Where the cycles of one packet go: states of a lane's sequencer, or spans of a pool's blocks, and what else moves.
 
 ``.venv/bin/python scripts/waterfall.py --preset tiny --suite aes-128-gcm --size 80 -o cycles.json`` runs the engine on
 Amaranth's simulator, which sees inside, with packets always waiting and always room for what comes out. Ports cannot
@@ -69,35 +69,55 @@ class _Link:
         return data
 
 
-def _machines(simulator):
-    """``{path of the block: (state signal, function to its name)}`` of every FSM in the design."""
+class _Seen:
+    """What `_watch` saw: per cycle whether a beat was taken, a packet completed, a beat there to leave, and the values
+    of the watched signals. Their ``names`` are those of blocks, for states, or of a block and a signal."""
+
+    def __init__(self):
+        self.signals, self.cycles = {}, []
+
+    @property
+    def names(self):
+        return list(self.signals)
+
+    def text(self, name, value):
+        """The state, or "1" and so on for a signal that is not a state."""
+        decoder = self.signals[name].decoder
+        return decoder(value).partition("/")[0] if decoder else str(value)
+
+    def series(self, name):
+        """Texts of a watched signal, cycle by cycle."""
+        at = self.names.index(name)
+        return [self.text(name, values[at]) for *_, values in self.cycles]
+
+    def completions(self):
+        """Cycles in which a packet was completed."""
+        return [n for n, (_, finished, *_) in enumerate(self.cycles) if finished]
+
+
+def _signals(simulator, wanted):
+    """The state of every FSM by its block's path, and signals whose path and name are among ``wanted``."""
     # Amaranth has no public way from a design to the names of its signals.
     found = {}
     for info in simulator._design.fragments.values():
+        path = ".".join(info.name[1:])
         for signal, name in info.signal_names.items():
             if name == "fsm_state":
-                found[".".join(info.name[1:])] = signal
+                found[path] = signal
+            elif (path, name) in wanted:
+                found[f"{path} {name}"] = signal
     return found
 
 
-def _state(signal, value):
-    return signal.decoder(value).partition("/")[0]
-
-
-def trace(config, suite, size):
-    """Cycle by cycle, the state of every FSM, from one verdict of the first lane's sequencer to its next."""
+def _watch(config, suite, size, batches, wanted=()):
+    """Send ``batches`` of packets, each when the one before it is completed; what moved, as :class:`_Seen`."""
     group = Group.make(config, suite, "transport", 1, 1)
-    count = (_WARM_UP + 2) * config.lanes + 2
-    loads = list(make_point(group, size, count))
-    dut = Engine(config)
+    loads = iter(list(make_point(group, size, sum(batches))))
+    dut, seen = Engine(config), _Seen()
     simulator = Simulator(dut)
     simulator.add_clock(_PERIOD)
-    machines = _machines(simulator)
-    sequencers = sorted(path for path in machines if path.rpartition(".")[2] == "sequencer")
-    if not sequencers:
-        raise RunError("the engine has no block named sequencer with states: this script no longer fits it")
-    lane = sequencers[0]
-    lanes, history, done = config.data_width // 8, [], []
+    seen.signals = _signals(simulator, wanted)
+    lanes = config.data_width // 8
 
     async def host(ctx):
         device = Device(_Link(ctx, dut))
@@ -106,14 +126,16 @@ def trace(config, suite, size):
         handle = await device.add(group.bundles[0])
         ctx.set(dut.m_cpl.tready, 1)
         ctx.set(dut.m_axis.tready, 1)
+        for count in batches:
+            await send(ctx, handle, [next(loads) for _ in range(count)])
+
+    async def send(ctx, handle, loads):
         beats = [beat for load in loads for beat in beats_of(load.frame, lanes)]
         descriptors = [int.from_bytes(Descriptor(len(load.frame), handle, cookie=n).pack(), "little")
                        for n, load in enumerate(loads)]
         expected = iter([beat for load in loads for beat in beats_of(load.expected, lanes)])
         bus, desc, wire = dut.s_axis, dut.s_desc, dut.m_axis
-        ctx.set(bus.tvalid, 1)
-        ctx.set(desc.tvalid, 1)
-        signals = list(machines.values())
+        done = 0
         for _ in range(_LIMIT):
             for port, values in ((bus, beats), (desc, descriptors)):
                 ctx.set(port.tvalid, bool(values))
@@ -122,47 +144,108 @@ def trace(config, suite, size):
                         ctx.set(name, value)
                 elif values:
                     ctx.set(desc.tdata, values[0])
-            _, _, taken, told, valid, data, keep, last, finished, *states = await ctx.tick().sample(
-                bus.tready, desc.tready, wire.tvalid, wire.tdata, wire.tkeep, wire.tlast, dut.m_cpl.tvalid, *signals)
+            _, _, taken, told, valid, data, keep, last, finished, *values = await ctx.tick().sample(
+                bus.tready, desc.tready, wire.tvalid, wire.tdata, wire.tkeep, wire.tlast, dut.m_cpl.tvalid,
+                *seen.signals.values())
+            seen.cycles.append((bool(beats and taken), finished, valid, values))
             if beats and taken:
                 beats.pop(0)
             if descriptors and told:
                 descriptors.pop(0)
             if valid and (data & (1 << 8 * keep.bit_length()) - 1, keep, last) != next(expected):
                 raise RunError(f"{suite.name}, {size} bytes: a frame is not the golden model's")
-            history.append(states)
-            done.append(finished)
-            if sum(done) == count:
+            done += finished
+            if done == len(loads):
                 return
-        raise RunError(f"{suite.name}, {size} bytes: no end after {_LIMIT} cycles, {sum(done)} packets done")
+        raise RunError(f"{suite.name}, {size} bytes: no end after {_LIMIT} cycles, {done} packets done")
 
     simulator.add_testbench(host)
     with contextlib.suppress(StopIteration):
         simulator.run()
-    names = list(machines)
-    at = names.index(lane)
-    signal = machines[lane]
-    spoken = [_state(signal, states[at]) for states in history]
+    seen.bytes = len(next(iter(make_point(Group.make(config, suite, "transport", 1, 1), size, 1))).frame)
+    return seen
+
+
+def trace(config, suite, size):
+    """Where the cycles of a packet go; in a pool, of one alone, and what is busy when many are there."""
+    return (_trace_pool if config.units == "shared" else _trace_lane)(config, suite, size)
+
+
+def _trace_lane(config, suite, size):
+    """Cycle by cycle, the state of every FSM, from one verdict of the first lane's sequencer to its next."""
+    seen = _watch(config, suite, size, [(_WARM_UP + 2) * config.lanes + 2])
+    sequencers = sorted(path for path in seen.names if path.rpartition(".")[2] == "sequencer")
+    if not sequencers:
+        raise RunError("the engine has no block named sequencer with states: this script no longer fits it")
+    lane = sequencers[0]
+    spoken = seen.series(lane)
     verdicts = [n for n in range(1, len(spoken)) if spoken[n - 1] == "VERDICT" != spoken[n]]
     if len(verdicts) < _WARM_UP + 1:
         raise RunError(f"{lane} gave only {len(verdicts)} verdicts")
     first, last = verdicts[_WARM_UP - 1 : _WARM_UP + 1]
     steps = []
     prefix = lane.rpartition(".")[0]
-    others = [n for n, path in enumerate(names) if path.startswith(f"{prefix}.") and path != lane]
+    others = {path: seen.series(path) for path in seen.names if path.startswith(f"{prefix}.") and path != lane}
     for cycle in range(first, last):
         if not steps or steps[-1]["state"] != spoken[cycle]:
             steps.append({"state": spoken[cycle], "start": cycle - first, "cycles": 0, "doing": Counter()})
         steps[-1]["cycles"] += 1
-        for n in others:
-            path = names[n]
-            state = _state(machines[path], history[cycle][n])
-            steps[-1]["doing"][f"{path.removeprefix(prefix + '.')} {state}"] += 1
+        for path, states in others.items():
+            steps[-1]["doing"][f"{path.removeprefix(prefix + '.')} {states[cycle]}"] += 1
     for step in steps:
         # Blocks that stay where they rest tell nothing.
         busy = [f"{what} {n}" for what, n in step["doing"].most_common() if not what.endswith((" IDLE", " WORDS"))]
         step["doing"] = ", ".join(busy[:6])
-    return {"suite": suite.name, "bytes": len(loads[0].frame), "block": lane, "cycles": last - first, "steps": steps}
+    return {"suite": suite.name, "bytes": seen.bytes, "block": lane, "cycles": last - first, "steps": steps}
+
+
+#: Signals of the pool that tell what FSMs do not, by block, and what they stand for.
+_POOL_SIGNALS = {
+    ("lanes.start", "keyed"): "key taken", ("lanes.pipe", "aes_issued"): "AES", ("lanes.pipe", "ghash_issued"): "GHASH",
+    ("lanes.hashes", "working"): "hash units",
+}
+#: Blocks of the control side, which packets do not wait for.
+_ASIDE = ("control", "lanes.setup", "lanes.threads")
+
+
+def _trace_pool(config, suite, size):
+    """One packet through the idle pool, span by span; and how busy each block is when packets always wait."""
+    seen = _watch(config, suite, size, [1, 2 * config.packets + 64], _POOL_SIGNALS)
+    completed = seen.completions()
+    begun = next(n for n, (taken, *_) in enumerate(seen.cycles) if taken)
+    end = completed[0] + 1
+
+    def spans(active):
+        """``(start, cycles, active ones)`` from the first to the last cycle of ``active``, if there are any."""
+        found = [n for n in range(begun, end) if active[n]]
+        return [(found[0] - begun, found[-1] - found[0] + 1, len(found))] if found else []
+
+    rows = {"frame in": [taken for taken, *_ in seen.cycles], "frame out": [valid for *_, valid, _ in seen.cycles]}
+    busy = {}
+    for name in seen.names:
+        texts = seen.series(name)
+        path, _, signal = name.partition(" ")
+        if signal:
+            told = _POOL_SIGNALS[path, signal]
+            rows[told] = [text != "0" for text in texts]
+        elif not path.startswith(_ASIDE):
+            rest = seen.text(name, 0)
+            short = path.removeprefix("lanes.")
+            for state in dict.fromkeys(texts):
+                if state != rest:
+                    rows[f"{short} {state}"] = [text == state for text in texts]
+            busy[short] = [text != rest for text in texts]
+    steps = [{"state": name, "start": start, "cycles": cycles,
+              "doing": "" if count == cycles else f"{count} of them"}
+             for name, active in rows.items() for start, cycles, count in spans(active)]
+    steps.sort(key=lambda step: (step["start"], step["start"] + step["cycles"]))
+    first, last = (completed[1 + config.packets + n] for n in (0, config.packets))
+    shares = {name: round(sum(active[first:last]) / (last - first), 4) for name, active in busy.items()}
+    return {
+        "suite": suite.name, "bytes": seen.bytes, "block": "one packet alone", "alone": True, "cycles": end - begun,
+        "steps": steps, "cycles_under_load": round((last - first) / config.packets, 2),
+        "busy": dict(sorted(shares.items(), key=lambda item: -item[1])),
+    }
 
 
 def main(
@@ -172,15 +255,18 @@ def main(
     suite: Annotated[list[str] | None, typer.Option(help="As for nicsec bench; may be repeated.")] = None,
     size: Annotated[int, typer.Option(min=64, help="Bytes of frame without FCS.")] = 80,
 ) -> None:
-    """Count the cycles that a packet spends in each state of its lane."""
+    """Count the cycles that a packet spends in each state of its lane, or in each block of the pool."""
     engine = config_from_flags(preset, config)
     packets = []
     for chosen in suites_from_flags(suite or ["aes-128-gcm"], engine):
         found = trace(engine, chosen, size)
         packets.append(found)
-        print(f"{chosen.name}, {found['bytes']} bytes: {found['cycles']} cycles a packet in {found['block']}")
+        print(f"{chosen.name}, {found['bytes']} bytes: {found['cycles']} cycles, {found['block']}")
         for step in found["steps"]:
             print(f"  {step['start']:5} {step['cycles']:5} {step['state']:<12} {step['doing']}")
+        if "busy" in found:
+            print(f"  with packets always waiting {found['cycles_under_load']} cycles a packet; busy are " + ", ".join(
+                f"{name} {100 * share:.0f} %" for name, share in found["busy"].items()))
     verilog = runner.verilog_path(lambda: Engine(engine), "nicsec", engine.hash).read_bytes()
     document = {**provenance("nicsec-cycles", engine, verilog, "scripts/waterfall.py"), "packets": packets}
     output.write_text(json.dumps(document, indent=1) + "\n")

@@ -415,8 +415,20 @@ def _waterfall(build: Build) -> list[Table]:
     found = []
     for packet in build.cycles:
         rows = [[step["state"], step["doing"], str(step["start"]), str(step["cycles"])] for step in packet["steps"]]
-        found.append(Table(f"{build.name}: {packet['suite']}, {packet['bytes']} bytes",
-                           ["state", "what else moves, in cycles", "from cycle", "cycles"], rows,
+        name = f"{build.name}: {packet['suite']}, {packet['bytes']} bytes"
+        if packet.get("alone"):
+            headings = ["what moves", "in how many cycles, if not in all", "from cycle", "cycles"]
+            note = (f"One packet through the idle engine, {packet['cycles']} cycles from its first beat to its "
+                    "completion; Amaranth's simulator.")
+            found.append(Table(f"{name}, alone", headings, rows, note, 2))
+            shares = [share for share in packet["busy"].values() if share]
+            found.append(Table(
+                f"{name}, packets always waiting", ["block", "busy"],
+                [[block, f"{100 * share:.0f} %"] for block, share in packet["busy"].items() if share],
+                f"{packet['cycles_under_load']} cycles a packet; busy is whoever is not in the state that it rests in, "
+                "also when it waits for another.", shares=[[share] for share in shares]))
+            continue
+        found.append(Table(name, ["state", "what else moves, in cycles", "from cycle", "cycles"], rows,
                            f"States of {packet['block']} from one packet to the next with packets always waiting, "
                            f"{packet['cycles']} cycles a packet; Amaranth's simulator.", 2))
     return found

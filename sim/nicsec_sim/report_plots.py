@@ -271,5 +271,6 @@ def _waterfall(packet: dict[str, Any]) -> str:
     axis.grid(visible=False, axis="y")
     axis.grid(visible=True, axis="x")
     axis.invert_yaxis()
-    axis.set_xlabel(f"cycles; {packet['cycles']} from one packet to the next")
+    told = "alone, first beat to completion" if packet.get("alone") else "from one packet to the next"
+    axis.set_xlabel(f"cycles; {packet['cycles']} {told}")
     return _svg(figure)

@@ -146,6 +146,20 @@ def test_numbered_blocks_are_taken_together(tmp_path):
         "lanes.lane*.walker": "20", "lanes.units*.sha1": "20", "lanes.units*.sha256": "10", "control.table": "10"}
 
 
+def test_waterfall_of_a_pool(tmp_path):
+    """One packet alone, and who is busy when many are there."""
+    steps = [{"state": "frame in", "start": 0, "cycles": 5, "doing": ""},
+             {"state": "AES", "start": 30, "cycles": 9, "doing": "2 of them"}]
+    packet = {"suite": "aes-128-gcm", "bytes": 80, "block": "one packet alone", "alone": True, "cycles": 163,
+              "steps": steps, "cycles_under_load": 12.4, "busy": {"front0": 0.96, "hashes": 0.0}}
+    sections = found(load(write(tmp_path, document("nicsec-cycles", TINY, packets=[packet]))))
+    alone = sections["Where the cycles go", "tiny: aes-128-gcm, 80 bytes, alone"]
+    assert alone.rows == [["frame in", "", "0", "5"], ["AES", "2 of them", "30", "9"]]
+    busy = sections["Where the cycles go", "tiny: aes-128-gcm, 80 bytes, packets always waiting"]
+    assert (busy.rows, busy.shares) == ([["front0", "96 %"]], [[0.96]])
+    assert "12.4 cycles a packet" in busy.note
+
+
 def test_lanes_in_a_row(tmp_path):
     configs = [replace(TINY, lanes=lanes) for lanes in (4, 1, 2)]
     documents = [one for config in configs

@@ -23,6 +23,10 @@ TINY = PRESETS["tiny"]
 GCM = Suite("esp", "aes-gcm", None, 128)
 
 
+#: One that other benches build as well.
+POOL = Config(lanes=8, units="shared", walkers=2, hash_units=3, sa_slots=16)
+
+
 def invoke(*arguments):
     outcome = CliRunner().invoke(app, ["bench", *arguments])
     if outcome.exception is not None and not isinstance(outcome.exception, SystemExit):
@@ -62,8 +66,8 @@ def test_figures_of_tiny(tmp_path):
     assert small["bits_per_cycle"] < large["bits_per_cycle"] < 12.8 * 256 / 200
 
 
-@pytest.mark.parametrize("config", [Config(lanes=2, sa_slots=16, ghash_digit=8), PRESETS["full"]],
-                         ids=["two lanes", "full"])
+@pytest.mark.parametrize("config", [Config(lanes=2, sa_slots=16, ghash_digit=8), PRESETS["full"], POOL],
+                         ids=["two lanes", "full", "pool"])
 def test_the_engine_counts_what_its_units_do(config):
     """Of every suite exactly the cycles that the packets' blocks come to, and in between as busy as they must be."""
     points = [Point(suite, "transport", size, 2) for suite in suites_of(config) for size in (80, 594)]
@@ -221,12 +225,32 @@ def test_measured_packets_suit_lanes_and_dozens():
         assert phases.count % 12 == 0
 
 
-def test_the_waterfall_of_another_simulator_has_as_many_cycles():
-    """Amaranth's simulator counts, state by state, the cycles a packet that the bench counts at the ports."""
+@pytest.fixture(name="waterfall")
+def _waterfall():
     path = Path(__file__).parents[2] / "scripts" / "waterfall.py"
     spec = importlib.util.spec_from_file_location("waterfall", path)
-    waterfall = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(waterfall)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_waterfall_of_a_pool(waterfall):
+    """One packet alone is as long as the bench says, but for what is behind its last beat; so are many."""
+    found = waterfall.trace(POOL, GCM, 80)
+    (point,) = measure.measure(POOL, [Point(GCM, "transport", 80, 1)], 1)
+    # The packet has two blocks of AES (one is the mask's) and three of GHASH.
+    spans = {step["state"]: step for step in found["steps"]}
+    assert (spans["AES"]["doing"], spans["GHASH"]["doing"]) == ("2 of them", "3 of them")
+    assert spans["frame in"]["start"] == 0
+    out = spans["frame out"]["start"] + spans["frame out"]["cycles"]
+    assert out == pytest.approx(point["latency"]["alone"], abs=2)
+    assert out <= found["cycles"] <= out + 6
+    assert found["cycles_under_load"] == pytest.approx(point["cycles_per_packet"], rel=0.05)
+    assert all(0 <= share <= 1 for share in found["busy"].values())
+
+
+def test_the_waterfall_of_another_simulator_has_as_many_cycles(waterfall):
+    """Amaranth's simulator counts, state by state, the cycles a packet that the bench counts at the ports."""
     found = waterfall.trace(TINY, GCM, 80)
     assert sum(step["cycles"] for step in found["steps"]) == found["cycles"]
     assert {"WALK", "RUN", "VERDICT"} <= {step["state"] for step in found["steps"]}
