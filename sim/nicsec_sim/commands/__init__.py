@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands of ``nicsec``, one module each, and what they share at the terminal."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,21 +11,31 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from ..errors import InputError
 
-__all__ = ["err", "out", "progress", "reserve"]
+__all__ = ["PAUSE", "err", "out", "progress", "reserve"]
 
 #: What a command is asked for goes to ``out``; what it says meanwhile goes to ``err``.
 out = Console()
 err = Console(stderr=True)
+#: Seconds between two lines of progress where no terminal shows it.
+PAUSE = 60.0
 
 
 @contextmanager
-def progress(text: str, total: int) -> Iterator[Callable[[int], None] | None]:
-    """A bar on standard error while the body runs, if that is a terminal.
+def progress(text: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error while the body runs, or where that is no terminal a line a minute.
 
-    The value is a function that takes the number of things done so far, or None where nobody watches.
+    The value is a function that takes the number of things done so far.
     """
     if not err.is_terminal:
-        yield None
+        began = told = time.monotonic()
+
+        def tell(done: int) -> None:
+            nonlocal told
+            if (now := time.monotonic()) - told >= PAUSE:
+                told = now
+                err.print(f"{text}: {done} of {total} after {now - began:.0f} s", highlight=False, soft_wrap=True)
+
+        yield tell
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=err, transient=True) as bar:

@@ -16,17 +16,16 @@ from rich.table import Table
 from .. import runner
 from ..area import FAMILIES, area
 from ..errors import InputError, RunError
-from ..fit import DEVICES, FitError, Options
+from ..fit import DEVICES, FitError, Options, Unrouted
 from ..fit import fit as place_and_route
 from ..options import ConfigOption, PresetOption, config_from_flags, with_config_flags
 from ..provenance import provenance
-from . import err, out, reserve
+from ..routing_log import reached_text
+from . import PAUSE, err, out, reserve
 
 __all__ = ["fit"]
 
 _TOP = "nicsec"
-#: Seconds between two lines of progress where no terminal shows it.
-_PAUSE = 60.0
 
 
 @with_config_flags
@@ -44,6 +43,10 @@ def fit(
     blocks: Annotated[bool, typer.Option("--blocks", help="Show the area of each block.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a seed.")] = False,
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write all as JSON.")] = None,
+    limit: Annotated[float | None, typer.Option(
+        metavar="MINUTES", help="Stop a seed's place and route that takes longer.")] = None,
+    keep_going: Annotated[bool, typer.Option(
+        "--keep-going", help="Note a seed that could not be routed, and go on to the next.")] = False,
     overrides: dict | None = None,
 ) -> None:
     """Synthesise, place and route an engine for ECP5 behind shift registers, or count its cells on another family.
@@ -67,7 +70,7 @@ def fit(
     if output is not None:
         reserve("-o", output)
     text = runner.verilog_path(lambda: Engine(engine), _TOP, engine.hash).read_text()
-    document = {**provenance("nicsec-fit", engine, text.encode()), "runs": [], "areas": []}
+    document = {**provenance("nicsec-fit", engine, text.encode()), "runs": [], "unrouted": [], "areas": []}
     build = Path(runner.cache_root()) / "fit"
     jobs: list[tuple[str, Any]] = [(f"seed {run.seed}", run) for run in runs]
     jobs += [(family, family) for family in area_of or ()]
@@ -75,13 +78,17 @@ def fit(
         with _shown(title) as show:
             try:
                 if isinstance(job, Options):
-                    result = place_and_route(text, _TOP, options=job, build=build, progress=show)
+                    result = place_and_route(text, _TOP, options=job, build=build, progress=show,
+                                             limit=None if limit is None else 60 * limit)
                     document["runs"].append(result)
                 else:
                     result = area(text, _TOP, job, build=build, progress=show)
                     document["areas"].append(result)
             except FitError as error:
-                raise RunError(f"{title}: {error}") from None
+                if not (keep_going and isinstance(error, Unrouted)):
+                    raise RunError(f"{title}: {error}") from None
+                result = error.result
+                document["unrouted"].append(result)
         if output is not None:
             output.write_text(json.dumps(document, indent=1) + "\n")
         if as_json:
@@ -103,7 +110,7 @@ def _shown(title: str) -> Iterator[Callable[[str, str], None]]:
     def tell(tool: str, line: str) -> None:
         nonlocal told, last
         now = time.monotonic()
-        if tool != last or now - told >= _PAUSE:
+        if tool != last or now - told >= PAUSE:
             told, last = now, tool
             text = f"{title}: {now - began:.0f} s: {tool}: {line[:80]}"
             err.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -134,6 +141,10 @@ def _show(document: dict[str, Any], path: bool, blocks: bool) -> None:
             for name, block in sorted(runs[0]["blocks"].items(), key=lambda item: -item[1]["lut4"]):
                 table.add_row(name or "(ports)", *(f"{block[kind]:,}" for kind in ("lut4", "ff", "bram", "dsp")))
             out.print(table)
+    for found in document["unrouted"]:
+        out.print(f"seed {found['seed']} not routed: {reached_text(found['reached'])}; {found['lut4']:,} LUT4, "
+                  f"{found['ff']:,} FF, {found['bram']} block RAM, {found['dsp']} DSP by synthesis", highlight=False,
+                  soft_wrap=True)
     for found in document["areas"]:
         told = ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in found["kinds"].items())
         out.print(f"{found['family']}: {told} ({found['script']})", highlight=False, soft_wrap=True)

@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError, RunError
-from ..report import Build, Table, load, tables
+from ..report import Build, load
+from ..report_tables import Table, tables
 from . import out
 
 __all__ = ["report"]
@@ -38,10 +39,13 @@ def report(
     files: Annotated[list[Path], typer.Argument(
         metavar="FILE.json...", help="Written by bench, bench --sim-speed, fit, waterfall.py.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Directory to write, made if needed.")],
+    preset: Annotated[list[str] | None, typer.Option(
+        help="One that the page is to name even if no file is of it; may be repeated.")] = None,
 ) -> None:
     """Join figures of bench and fit into DIR/report.html and DIR/report.md, with plots as SVG.
 
-    Throughput is bits a cycle times the median of the routed Fmax. What was not measured does not appear.
+    Throughput is bits a cycle times the median of the routed Fmax. What was not measured is named with the command that
+    measures it.
     """
     builds = load(files)
     try:
@@ -51,7 +55,7 @@ def report(
     try:
         output.mkdir(parents=True, exist_ok=True)
         drawn = plots(builds)
-        sections = tables(builds)
+        sections = tables(builds, preset or ())
         for name, (*_, svg) in drawn.items():
             (output / name).write_text(svg)
         (output / "report.md").write_text(markdown(builds, sections, drawn))
@@ -77,7 +81,7 @@ def _anchor(heading: str) -> str:
 def _lead(builds: list[Build]) -> str:
     return (f"{', '.join(f'`{build.name}`' for build in builds)}: bits a cycle counted in simulation, every frame "
             "compared with the golden model's, times the clock rate after place and route. Frames are counted without "
-            "preamble and FCS. What was not measured is not here.")
+            "preamble and FCS. What was not measured is listed as missing.")
 
 
 def markdown(
