@@ -205,10 +205,11 @@ def _trace_lane(config, suite, size):
 
 #: Signals of the pool that tell what FSMs do not, by block, and what they stand for.
 _POOL_SIGNALS = {
-    ("lanes.start", "keyed"): "key taken", ("lanes.pipe", "aes_issued"): "AES", ("lanes.pipe", "ghash_issued"): "GHASH",
+    ("lanes.start", "keyed"): "key taken", ("lanes.pipe", "aes_issued"): "blocks into AES",
+    ("lanes.pipe", "ghash_issued"): "blocks into GHASH",
 }
 #: One that is there only where units are counted.
-_COUNTED_SIGNALS = {("lanes.hashes", "working"): "hash units"}
+_COUNTED_SIGNALS = {("lanes.hashes", "working"): "hash units at work"}
 #: Blocks of the control side, which packets do not wait for.
 _ASIDE = ("control", "lanes.setup", "lanes.threads")
 

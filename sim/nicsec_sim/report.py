@@ -79,7 +79,7 @@ class Build:
     def shape(self) -> tuple[str, int] | None:
         """Mode and number of SAs that stand for all."""
         shapes = {key[1:3] for key in self.points}
-        return max(shapes, key=lambda shape: (shape[0] == "transport", shape[1]), default=None)
+        return max(shapes, key=_standing, default=None)
 
     def gbps(self, point: dict[str, Any]) -> float | None:
         """Gb/s of frames, as the engine sees them."""
@@ -132,7 +132,7 @@ def _add(builds: dict[str, Build], document: dict[str, Any]) -> None:
     else:
         keys = ("device", "speed", "seed")
         _replace(build.runs, document["runs"], keys)
-        _replace(build.unrouted, document["unrouted"], keys)
+        _replace(build.unrouted, document.get("unrouted", []), keys)
         routed = {tuple(run[key] for key in keys) for run in build.runs}
         build.unrouted = [one for one in build.unrouted if tuple(one[key] for key in keys) not in routed]
         _replace(build.areas, document["areas"], ("family",))
@@ -172,9 +172,15 @@ def sizes_of(points: Iterable[dict[str, Any]]) -> list[Any]:
 
 
 def shared_points(builds: list[Build], sizes: Iterable[Any]) -> list[tuple[Any, ...]]:
-    """Keys of points of the first build's shape, of ``sizes``, that all ``builds`` have."""
-    return [key for key in builds[0].points if key[1:3] == builds[0].shape and key[3] in sizes
-            and all(key in build.points for build in builds)]
+    """Keys of the points of ``sizes``, of one mode and number of SAs, that all ``builds`` have."""
+    keys = [key for key in builds[0].points if key[3] in sizes and all(key in build.points for build in builds)]
+    shape = max((key[1:3] for key in keys), key=_standing, default=None)
+    return [key for key in keys if key[1:3] == shape]
+
+
+def _standing(shape: tuple[str, int]) -> tuple[bool, int]:
+    """Greatest for the mode and number of SAs that stand for all."""
+    return shape[0] == "transport", shape[1]
 
 
 def detailed(builds: list[Build]) -> list[Build]:

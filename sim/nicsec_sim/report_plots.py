@@ -67,7 +67,8 @@ def plots(builds: list[Build]) -> dict[str, tuple[str, str, str]]:
             found["density.svg"] = "Throughput for area", "Gb/s per 1,000 LUT4, 1518 bytes", _density(dense)
         for group in lane_series(builds):
             name = group[0].name
-            found[f"lanes-{_slug(name)}.svg"] = "Lanes", f"{name}: throughput and area against lanes", _lanes(group)
+            if (svg := _lanes(group)) is not None:
+                found[f"lanes-{_slug(name)}.svg"] = "Lanes", f"{name}: throughput and area against lanes", svg
     return found
 
 
@@ -239,19 +240,26 @@ def _straight(axis: Any, counts: Iterable[int], values: Iterable[float], **style
                   color=line.get_color(), linewidth=1)
 
 
-def _lanes(group: list[Build]) -> str:
-    figure, axes = plt.subplots(1, 2, figsize=(9.6, 4))
-    counts = [build.config["lanes"] for build in group]
-    for key in shared_points(group, (1518,)):
-        _straight(axes[0], counts, (build.points[key]["bits_per_cycle"] for build in group), label=key[0])
-    axes[0].set_title("bits a cycle, 1518 bytes")
-    if axes[0].lines:
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    known = [build for build in group if build.ecp5_area is not None]
-    _straight(axes[1], (build.config["lanes"] for build in known), (build.ecp5_area["lut4"] for build in known))
-    axes[1].set_title("LUT4")
-    axes[1].yaxis.set_major_formatter("{x:,.0f}")
-    for axis in axes:
+def _lanes(group: list[Build]) -> str | None:
+    """A panel of throughput and one of area, each of the builds that have it; None if no two have."""
+    measured, known = [build for build in group if build.points], [build for build in group if build.ecp5_area]
+    panels: list[tuple[str, list[Build], dict[str, list[float]]]] = []
+    if len(measured) > 1 and (keys := shared_points(measured, (1518,))):
+        panels.append(("bits a cycle, 1518 bytes", measured, {
+            key[0]: [build.points[key]["bits_per_cycle"] for build in measured] for key in keys}))
+    if len(known) > 1:
+        panels.append(("LUT4", known, {"": [build.ecp5_area["lut4"] for build in known]}))
+    if not panels:
+        return None
+    figure, axes = plt.subplots(1, len(panels), figsize=(4.8 * len(panels), 4), squeeze=False)
+    for axis, (title, builds, lines) in zip(axes[0], panels, strict=True):
+        counts = [build.config["lanes"] for build in builds]
+        for label, values in lines.items():
+            _straight(axis, counts, values, label=label)
+        if all(lines):
+            figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        axis.set_title(title)
+        axis.yaxis.set_major_formatter("{x:,.0f}")
         axis.set_xlabel("lanes; dotted: straight on from the first two")
         axis.set_xlim(left=0)
         axis.set_ylim(bottom=0)
@@ -270,7 +278,7 @@ def _waterfall(packet: dict[str, Any]) -> str:
     axis.tick_params(axis="y", length=0)
     axis.grid(visible=False, axis="y")
     axis.grid(visible=True, axis="x")
-    axis.invert_yaxis()
+    axis.set_ylim(len(steps) - 0.3, -0.7)
     told = "alone, first beat to completion" if packet.get("alone") else "from one packet to the next"
     axis.set_xlabel(f"cycles; {packet['cycles']} {told}")
     return _svg(figure)

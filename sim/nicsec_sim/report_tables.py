@@ -231,11 +231,13 @@ def _lanes(builds: list[Build]) -> list[Table]:
     found = []
     for group in lane_series(builds):
         counts = [build.config["lanes"] for build in group]
-        keys = shared_points(group, (80, 1518))
+        measured = [build for build in group if build.points]
+        keys = shared_points(measured, (80, 1518)) if measured else []
         areas = [build.ecp5_area for build in group]
         series = {"LUT4": [area and area["lut4"] for area in areas], "FF": [area and area["ff"] for area in areas]}
         for key in keys:
-            series[f"{key[0]}, {key[3]} bytes, bits a cycle"] = [build.points[key]["bits_per_cycle"] for build in group]
+            bits = [build.points[key]["bits_per_cycle"] if build in measured else None for build in group]
+            series[f"{key[0]}, {key[3]} bytes, bits a cycle"] = bits
         rows = []
         for name, values in series.items():
             form = ",.0f" if name in ("LUT4", "FF") else ",.2f"
@@ -266,7 +268,8 @@ def _waterfall(build: Build) -> list[Table]:
         if packet.get("alone"):
             headings = ["what moves", "in how many of its cycles, if not in all", "from cycle", "cycles"]
             note = (f"One packet through the idle engine, {packet['cycles']} cycles from its first beat to its "
-                    "completion; Amaranth's simulator.")
+                    "completion; Amaranth's simulator. A pipelined unit moves when blocks enter it, so its latency is "
+                    "the gap behind.")
             found.append(Table(f"{name}, alone", headings, rows, note, 2))
             shares = [share for share in packet["busy"].values() if share]
             found.append(Table(

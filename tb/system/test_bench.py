@@ -240,7 +240,7 @@ def test_the_waterfall_of_a_pool(waterfall):
     (point,) = measure.measure(POOL, [Point(GCM, "transport", 80, 1)], 1)
     # The packet has two blocks of AES (one is the mask's) and three of GHASH.
     spans = {step["state"]: step for step in found["steps"]}
-    assert (spans["AES"]["doing"], spans["GHASH"]["doing"]) == ("2 of 9", "3 of 17")
+    assert (spans["blocks into AES"]["doing"], spans["blocks into GHASH"]["doing"]) == ("2 of 9", "3 of 17")
     assert spans["frame in"]["start"] == 0
     out = spans["frame out"]["start"] + spans["frame out"]["cycles"]
     assert out == pytest.approx(point["latency"]["alone"], abs=2)
