@@ -8,10 +8,12 @@ PACKETS ?= 20000
 SEED    ?= 1
 PRESET  ?= full
 
-# What `make report` measures: presets, seeds of the placement and minutes that one may take, and the series of lanes.
+# What `make report` measures: presets; seeds of the placement, MHz that they strive for and minutes that one may take;
+# and the series of lanes.
 REPORT         := build/report
 REPORT_PRESETS ?= tiny gigabit 10g
 SEEDS          ?= 1 2 3
+FREQ           ?= 150
 FIT_MINUTES    ?= 240
 SERIES         ?= tiny
 LANES          ?= 2 4 8 16
@@ -83,7 +85,7 @@ $(REPORT)/bench-%.json:
 	$(BIN)/nicsec bench --preset $* --json $@
 
 $(REPORT)/fit-%.json:
-	$(BIN)/nicsec fit --preset $* $(SEEDS:%=--seed %) --limit $(FIT_MINUTES) --keep-going -o $@
+	$(BIN)/nicsec fit --preset $* $(SEEDS:%=--seed %) --freq $(FREQ) --limit $(FIT_MINUTES) --keep-going -o $@
 
 # Not one of those that the page must have: area without place and route, for the page of a build that has none yet.
 $(REPORT)/area-%.json:

@@ -19,7 +19,7 @@ import typer
 from amaranth.sim import Simulator
 from nicsec.engine import Engine
 from nicsec_sim import runner
-from nicsec_sim.commands import err, progress, reserve
+from nicsec_sim.commands import progress, reserve, status
 from nicsec_sim.commands.bench import suites_from_flags
 from nicsec_sim.errors import NicsecError, RunError
 from nicsec_sim.measure import beats_of
@@ -115,7 +115,7 @@ def _watch(config, suite, size, batches, wanted=()):
     loads = list(make_point(group, size, sum(batches)))
     dut, seen = Engine(config), _Seen()
     seen.bytes = len(loads[0].frame)
-    with err.status("elaborating the engine"):
+    with status("elaborating the engine"):
         simulator = Simulator(dut)
     simulator.add_clock(_PERIOD)
     seen.signals = _signals(simulator, wanted)

@@ -98,12 +98,15 @@ def point_key(point: dict[str, Any]) -> tuple[Any, ...]:
 def load(paths: Iterable[Path]) -> list[Build]:
     """The builds of all files, by configuration, in the order of the files.
 
-    A later file's points and seeds replace the same ones of an earlier. Raises ``InputError`` that names the file.
+    A later file's points and seeds replace the same ones of an earlier. An empty file is one that a command at work has
+    reserved, and says nothing yet. Raises ``InputError`` that names the file.
     """
     builds: dict[str, Build] = {}
     for path in paths:
         try:
-            document = json.loads(path.read_text())
+            if not (text := path.read_text()):
+                continue
+            document = json.loads(text)
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}") from None
         except (UnicodeDecodeError, json.JSONDecodeError) as error:

@@ -111,8 +111,12 @@ def _throughput(build: Build) -> str:
             axis.bar(at, value, width=0.7, color=_GREEN if rate and value >= line else _BLUE)
             axis.plot([at - 0.4, at + 0.4], [limit] * 2, color=_INK, linewidth=1.2)
             label = f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-            axis.annotate(label, (at, value), ha="center", va="bottom", fontsize=6.5, xytext=(0, 1), zorder=5,
-                          textcoords="offset points", bbox={"color": "white", "alpha": 0.7, "pad": 0.2})
+            # Above the bar, where the mark of the limit is not.
+            inside = 0 <= limit - value < 0.15 * max(peak, rate or 0)
+            axis.annotate(label, (at, value), ha="center", va="top" if inside else "bottom", fontsize=6.5,
+                          xytext=(0, -1.5 if inside else 1), textcoords="offset points", zorder=5,
+                          color="white" if inside else _INK,
+                          bbox=None if inside else {"color": "white", "alpha": 0.7, "pad": 0.2})
             for other in rates:
                 height = line_bits(other, point["frame_bytes"]) / 1e9
                 style = {"color": _RED, "linestyle": "--"} if other == rate else {"color": _FAINT, "linestyle": ":"}
@@ -124,6 +128,8 @@ def _throughput(build: Build) -> str:
         axis.set_xticks(range(len(sizes)), [str(size).replace("imix", "IMIX") for size in sizes], fontsize=7)
         axis.set_xlim(-0.6, len(sizes) - 0.2)
     panels[0].set_ylim(0, 1.3 * max(peak, rate or 0))
+    for axis in panels[-_SUITES_A_ROW:]:
+        axis.set_xlabel("bytes of frame without FCS", fontsize=7.5)
     for axis in panels[::_SUITES_A_ROW]:
         axis.set_ylabel(f"Gb/s at {build.fmax:.0f} MHz" if build.fmax else "bits a cycle")
     keys = [plt.Line2D([], [], color=_INK, linewidth=1.2, label="limit of the units and the bus")]

@@ -284,6 +284,12 @@ def test_files_are_checked(text, message, tmp_path):
         load([tmp_path / "absent.json"])
 
 
+def test_a_file_that_is_only_reserved_says_nothing(tmp_path):
+    (path,) = write(tmp_path, bench(TINY))
+    (tmp_path / "fit.json").touch()
+    assert [build.name for build in load([path, tmp_path / "fit.json"])] == ["tiny"]
+
+
 def test_parts_are_not_mixed(tmp_path):
     other = fit(TINY, 90.0)
     other["runs"][0]["device"] = "25k"

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from ..errors import InputError
 
-__all__ = ["PAUSE", "err", "out", "progress", "reserve"]
+__all__ = ["PAUSE", "err", "out", "progress", "reserve", "status"]
 
 #: What a command is asked for goes to ``out``; what it says meanwhile goes to ``err``.
 out = Console()
@@ -41,6 +41,17 @@ def progress(text: str, total: int) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, TimeElapsedColumn(), console=err, transient=True) as bar:
         task = bar.add_task(text, total=total)
         yield lambda done: bar.update(task, completed=done)
+
+
+@contextmanager
+def status(text: str) -> Iterator[None]:
+    """Say on standard error what the body does: with a spinner while it runs on a terminal, else once."""
+    if err.is_terminal:
+        with err.status(text):
+            yield
+        return
+    err.print(text, highlight=False, soft_wrap=True)
+    yield
 
 
 def reserve(flag: str, path: Path) -> None:

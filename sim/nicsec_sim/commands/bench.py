@@ -18,7 +18,7 @@ from ..options import ConfigOption, PresetOption, config_from_flags, with_config
 from ..provenance import preset_of, provenance
 from ..report import Build
 from ..workload import MODES, SIZES, Suite, imix_order, suites_of
-from . import err, out, progress, reserve
+from . import err, out, progress, reserve, status
 from .simspeed import sim_speed
 
 __all__ = ["bench", "suites_from_flags"]
@@ -105,7 +105,7 @@ def bench(
         if as_json is not None:
             as_json.write_text(json.dumps(found, indent=1) + "\n")
         return
-    with err.status("building the simulation model (only the first time)"):
+    with status("building the simulation model (only the first time)"):
         model = runner.build_engine(engine, "verilator")
     total = sum(Phases.of(engine, packets, point.size).total for point in points)
     with progress(f"{len(points)} points, {total:,} packets", len(points)) as report:

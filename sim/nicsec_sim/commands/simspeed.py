@@ -14,7 +14,7 @@ from ..measure import FLOOD_VARIABLE, Point, measure
 from ..provenance import provenance
 from ..tools import find_verilator
 from ..workload import suites_of
-from . import err, out
+from . import out, status
 
 __all__ = ["sim_speed"]
 
@@ -34,12 +34,12 @@ def sim_speed(config: Any, seed: int) -> dict[str, Any]:
     points = [Point(suites_of(config)[0], "transport", 594, 1)]
     found: dict[str, Any] = {}
     for name, stock in (("nicsec's runner", False), ("cocotb's flags", True)):
-        with err.status(f"{name}: building"):
+        with status(f"{name}: building"):
             begun = time.monotonic()
             model = runner.build_engine(config, "verilator", stock=stock)
             # A model that is there already takes no time worth telling.
             built = round(took, 1) if (took := time.monotonic() - begun) > 3 else None
-        with err.status(f"{name}: running"):
+        with status(f"{name}: running"):
             speeds: list[dict[str, float]] = []
             measure(config, points, 96, seed=seed, model=model, speeds=speeds)
             found[name] = {"build_seconds": built, "idle": _idle(model), "frames": speeds[0]}
