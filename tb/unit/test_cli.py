@@ -14,7 +14,7 @@ from pathlib import Path
 import nicsec
 import pytest
 from nicsec.config import PRESETS, Config
-from nicsec_sim import cli, generate, tools
+from nicsec_sim import cli, commands, generate, tools
 from nicsec_sim.errors import InputError, RunError
 from nicsec_sim.lint import WAIVERS, lint
 from nicsec_sim.options import config_from_flags
@@ -214,6 +214,15 @@ def test_old_verilator_is_refused(tmp_path, monkeypatch):
         tools.find_verilator()
     program.write_text("#!/bin/sh\necho 'Verilator 5.040 2025-08-30 rev v5.040'\n")
     assert tools.find_verilator().version == "5.040"
+
+
+def test_progress_without_a_terminal_is_a_line_now_and_then(monkeypatch, capsys):
+    clock = iter([0, 30, 61, 100, 125])
+    monkeypatch.setattr(commands.time, "monotonic", lambda: next(clock))
+    with commands.status("building"), commands.progress("points", 4) as report:
+        for done in range(1, 5):
+            report(done)
+    assert capsys.readouterr().err == "building\npoints: 2 of 4 after 61 s\npoints: 4 of 4 after 125 s\n"
 
 
 def test_wheel_holds_both_packages_and_the_waivers(tmp_path):
