@@ -90,7 +90,7 @@ class Config:
     aes_sbox: str = "bram"
     units: str = "private"
     walkers: int = 4
-    hash_units: int = 12
+    hash_units: int = 14
     ghash_digit: int = 16
     checksum: bool = True
     lifetimes: bool = True

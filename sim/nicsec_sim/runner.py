@@ -142,20 +142,24 @@ def _locked(path):
         yield
 
 
-def to_verilog(design, name):
+def to_verilog(design, name, **options):
     """Verilog of a component, or of what a function without arguments returns."""
     from nicsec.export import to_verilog as export
 
-    return export(design() if callable(design) else design, name)
+    return export(design() if callable(design) else design, name, **options)
 
 
-def verilog_path(design, name, key):
-    """Path of the Verilog of ``design``, elaborated only if ``key`` and the gateware's sources are new together."""
-    path = cache_root() / "verilog" / f"{name}-{_digest(name, key, gateware_hash())}.v"
+def verilog_path(design, name, key, *, reset=True):
+    """Path of the Verilog of ``design``, elaborated only if ``key`` and the gateware's sources are new together.
+
+    ``reset`` is that of :func:`nicsec.export.to_verilog`.
+    """
+    kind = [] if reset else ["no reset"]
+    path = cache_root() / "verilog" / f"{name}-{_digest(name, key, *kind, gateware_hash())}.v"
     with _locked(path):
         if not path.exists():
             part = path.with_suffix(".part")
-            part.write_text(to_verilog(design, name))
+            part.write_text(to_verilog(design, name, reset=reset))
             part.rename(path)
     return path
 

@@ -83,6 +83,13 @@ def test_ports_are_named_by_single_underscores():
     }
 
 
+def test_without_reset_registers_have_initial_values_only():
+    with_reset, without = (to_verilog(Machine(), "machine", reset=reset) for reset in (True, False))
+    assert set(ports(with_reset, "machine")) - set(ports(without, "machine")) == {"rst"}
+    values = [re.findall(r"^ *reg .* = .*;", text, re.MULTILINE) for text in (with_reset, without)]
+    assert values[0] == values[1] != []
+
+
 def test_undriven_output_stays_an_output():
     text = to_verilog(Plain({"bresp": Out(2), "i": In(3)}), "plain")
     assert ports(text, "plain") == {"bresp": ("output", 2), "i": ("input", 3)}

@@ -114,6 +114,7 @@ def test_wrapper_connects_every_port():
     [
         ("device", "95k", r"^device must be one of 12k, .*, um5g-85k, not '95k'$"),
         ("speed", 9, r"^speed must be one of 6, 7, 8, not 9$"),
+        ("placer", "sa", r"^placer must be one of heap, static, not 'sa'$"),
         ("freq", 0, r"^freq must be more than 0 MHz, not 0$"),
     ],
 )
@@ -250,7 +251,7 @@ def test_the_command_writes_what_the_report_reads(tmp_path, monkeypatch):
     verilog = tmp_path / "nicsec.v"
     verilog.write_text(_NESTED.replace("module top", "module nicsec").replace("\\top.", "\\nicsec."))
     monkeypatch.setenv("NICSEC_CACHE", str(tmp_path))
-    monkeypatch.setattr(runner, "verilog_path", lambda *_: verilog)
+    monkeypatch.setattr(runner, "verilog_path", lambda *_, **options: verilog)
     path = tmp_path / "new" / "fit.json"
     arguments = ["fit", "--preset", "tiny", "--freq", "100", "--path", "--blocks", "-o", str(path)]
     outcome = CliRunner().invoke(app, [*arguments, "--seed", "1", "--seed", "2"], catch_exceptions=False)

@@ -16,7 +16,7 @@ from rich.table import Table
 from .. import runner
 from ..area import FAMILIES, area
 from ..errors import InputError, RunError
-from ..fit import DEVICES, FitError, Options, Unrouted
+from ..fit import DEVICES, PLACERS, FitError, Options, Unrouted
 from ..fit import fit as place_and_route
 from ..options import ConfigOption, PresetOption, config_from_flags, with_config_flags
 from ..provenance import provenance
@@ -37,6 +37,10 @@ def fit(
     speed: Annotated[int, typer.Option(help="Speed grade: 6, 7 or 8.")] = 8,
     seed: Annotated[list[int], typer.Option("--seed", help="Seed of the placement; may be repeated.")] = (1,),
     freq: Annotated[float, typer.Option(help="Clock in MHz that place and route strives for.")] = 200.0,
+    placer: Annotated[str, typer.Option(
+        help=f"One of {', '.join(PLACERS)}; static for what fills half of the part or more.")] = "heap",
+    reset: Annotated[bool, typer.Option(
+        "--reset/--no-reset", help="With port rst, or with the part's global reset and initial values only.")] = True,
     area_of: Annotated[list[str] | None, typer.Option(
         "--area", metavar="FAMILY", help=f"Area only, on {', '.join(FAMILIES)}; may be repeated.")] = None,
     path: Annotated[bool, typer.Option("--path", help="Show the critical path.")] = False,
@@ -63,14 +67,16 @@ def fit(
         if family not in FAMILIES:
             raise InputError(f"--area must be one of {', '.join(FAMILIES)}, not {family!r}")
     try:
-        options = {"device": device, "package": package, "speed": speed, "freq": freq}
+        options = {"device": device, "package": package, "speed": speed, "freq": freq, "placer": placer}
         runs = [] if area_of else [Options(seed=number, **options) for number in seed]
     except ValueError as error:
         raise InputError(f"--{error}") from None
     if output is not None:
         reserve("-o", output)
-    text = runner.verilog_path(lambda: Engine(engine), _TOP, engine.hash).read_text()
-    document = {**provenance("nicsec-fit", engine, text.encode()), "runs": [], "unrouted": [], "areas": []}
+    text = runner.verilog_path(lambda: Engine(engine), _TOP, engine.hash, reset=reset).read_text()
+    document = {
+        **provenance("nicsec-fit", engine, text.encode()), "reset": reset, "runs": [], "unrouted": [], "areas": [],
+    }
     build = Path(runner.cache_root()) / "fit"
     jobs: list[tuple[str, Any]] = [(f"seed {run.seed}", run) for run in runs]
     jobs += [(family, family) for family in area_of or ()]
@@ -121,6 +127,8 @@ def _shown(title: str) -> Iterator[Callable[[str, str], None]]:
 def _show(document: dict[str, Any], path: bool, blocks: bool) -> None:
     if runs := document["runs"]:
         title = f"nicsec on ECP5-{runs[0]['device']}, speed {runs[0]['speed']}"
+        if not document["reset"]:
+            title += ", without rst"
         table = Table("seed", "LUT4", "FF", "block RAM", "DSP", "Fmax MHz", "critical path", title=title)
         for run in runs:
             table.add_row(
