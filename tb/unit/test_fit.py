@@ -136,6 +136,14 @@ def test_default_package_places(build):
     assert fit(_DESIGN, "mac", options=Options(device="25k", freq=100.0), build=build)["fmax_mhz"] > 20
 
 
+def test_rams_are_where_they_were_placed(build):
+    placed = fit(_DESIGN, "mac", options=replace(_OPTIONS, place_rams=True), build=build)
+    assert placed["bram"] == 1
+    assert placed["fmax_mhz"] > 20
+    log = (build / placed["directory"] / "nextpnr.log").read_text()
+    assert "Placed 1 cells based on constraints." in log
+
+
 def test_a_run_that_was_stopped_goes_on(build, monkeypatch):
     """What synthesis left is used, what place and route left unfinished is not."""
     options, tools = replace(_OPTIONS, seed=7), []
