@@ -58,10 +58,13 @@ def _control(size, row):
 
 
 class _Step(data.StructLayout):
-    """A key between two halves of the loop: its newest two rows, and the word for the S-boxes."""
+    """A key between two halves of the loop: its newest two rows, and the word for the S-boxes.
+
+    ``work`` is ``valid`` for all but a wipe.
+    """
 
     def __init__(self, context):
-        super().__init__({"valid": 1, "context": context, "older": 128, "newer": 128, "word": 32})
+        super().__init__({"valid": 1, "work": 1, "context": context, "older": 128, "newer": 128, "word": 32})
 
 
 def _words(row):
@@ -138,8 +141,7 @@ class _Half(wiring.Component):
             self.bus.rows.eq(register("rows", Mux(coming.wipe, Const(-1, count), places), self.i.valid)),
             self.finished.eq(~valid | context.wipe | (context.turn == 7)),
         ]
-        work = Signal()
-        m.d.comb += work.eq(self.i.valid & ~coming.wipe)
+        work = self.i.work
         control = data.View(_CONTROL, register("control", control_next, work))
 
         # Words, but for what comes out of the S-boxes while those are read. Behind a first row there is none that
@@ -164,27 +166,38 @@ class _Half(wiring.Component):
         link = register("link", second, ~control.tail)
         ahead = [register(f"ahead{k}", word, control.ahead) for k, word in enumerate(_words(row)[2:])]
 
-        sub = Cat(sub_word.o.word_select(k, 16)[:8] for k in range(4))
-        turned, straight = sub.rotate_left(8), control.straight
-        whole = [register("whole", turned, control.whole & ~straight)]
-        tail = [link, register("tail", turned, (control.whole | control.tail) & ~straight)]
-        if self._odd:
-            unturned = register("unturned", sub, control.whole & straight)
-            whole.append(unturned)
-            tail.append(unturned)
-        added = _words(register("row", self.row))
-        sums = [[whole, whole, tail, tail][k] + [plain[k], added[k]] for k in range(4)]
+        # Nothing but one register is right behind the S-boxes, which are late in their cycle.
+        sub = register("sub", Cat(sub_word.o.word_select(k, 16)[:8] for k in range(4)))
+        turned = sub.rotate_left(8)
+        whole, tail, straight = (Signal(name=name) for name in ("whole", "tail", "straight"))
+        m.d.sync += [
+            whole.eq(control.whole & ~control.straight), tail.eq((control.whole | control.tail) & ~control.straight),
+            straight.eq(control.whole & control.straight),
+        ]
 
-        m.d.sync += [self.o.context.eq(context), self.o.valid.eq(valid & kept(context))]
+        def of_sub(name, enable):
+            """The S-boxes' word for some words of the row; the even half has none that is not rotated."""
+            signal = Signal(32, name=name)
+            m.d.comb += signal.eq(Mux(enable, turned, 0) ^ (Mux(straight, sub, 0) if self._odd else 0))
+            return signal
+
+        head, end = [of_sub("head", whole)], [of_sub("end", tail), link]
+        added = _words(register("row", self.row))
+        sums = [[head, head, end, end][k] + [plain[k], added[k]] for k in range(4)]
+
+        m.d.sync += [
+            self.o.context.eq(context), self.o.valid.eq(valid & kept(context)),
+            self.o.work.eq(valid & kept(context) & ~context.wipe),
+        ]
         if self._odd:
             with m.If(context.turn == 7):
-                m.d.sync += self.o.valid.eq(0)
+                m.d.sync += [self.o.valid.eq(0), self.o.work.eq(0)]
         else:
             m.d.sync += self.o.context.turn.eq(context.turn + 1)
             with m.If(context.wipe):
                 m.d.sync += self.o.valid.eq(0)
             with m.If(self.load):
-                m.d.sync += [self.o.valid.eq(1), self.o.context.eq(self.context)]
+                m.d.sync += [self.o.valid.eq(1), self.o.work.eq(~self.context.wipe), self.o.context.eq(self.context)]
         m.d.comb += [
             self.o.older.eq(register("older", row)),
             self.o.newer.eq(Cat(reduce(xor, words) for words in reversed(sums))),
