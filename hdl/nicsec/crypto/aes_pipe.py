@@ -42,7 +42,7 @@ class AesPipe(wiring.Component):
     #: Cycles from a block's ``i`` to its ``o``.
     latency = AesRounds.latency
     #: Cycles from a key's transfer to the first block under it.
-    key_latency = 3
+    key_latency = 4
 
     def __init__(self, threads, *, sbox="bram"):
         if sbox not in ("bram", "logic"):

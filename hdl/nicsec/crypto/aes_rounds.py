@@ -5,7 +5,7 @@ from functools import reduce
 from operator import xor
 
 from amaranth import *
-from amaranth.lib import data, wiring
+from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from .sbox import SubBytes
@@ -36,6 +36,9 @@ class AesRounds(wiring.Component):
     that thread passes: row n in cycle 2n. Keys that travelled with the blocks would cost 256 registers and two more
     block RAMs a round.
 
+    A bank of rows is for 16 threads. Only the sums ahead of the first round and behind the last have inputs left for
+    more than one; in all other rounds the banks share a register.
+
     A key of fewer rounds uses the last ones. Its first round key is in row 4 (AES-128) or 2 (AES-192); its blocks wait
     beside the rounds before that, and what those give is cleared. That takes a LUT for each bit and size, less than
     one that leads results past the last rounds.
@@ -53,12 +56,14 @@ class AesRounds(wiring.Component):
     size : In(2)
         The key's size, a cycle later: 0, 1, 2 for 128, 192, 256 bits.
     even, odd : In(RowWrite)
-        Writes of rows 0, 2, 4... and 1, 3, 5...
+        Writes of rows 0, 2, 4... and 1, 3, 5..., in the same cycle or, from ``far_row`` on, in the next one.
     o : Out(StructLayout)
         ``latency`` cycles later.
     """
 
     latency = 2 * ROUNDS + 2
+    #: From this row on, writes take a cycle more.
+    far_row = ROUNDS // 2
 
     def __init__(self, threads, *, sbox="bram"):
         self._sbox = sbox
@@ -89,10 +94,20 @@ class AesRounds(wiring.Component):
         m.d.sync += valid.eq(Cat(self.i.valid, valid))
         tags = delayed("tag", self.i.tag, 2 * ROUNDS)
         sizes = [None, *delayed("size", self.size, 2 * first_round(0) - 1)]
-        blocks = delayed("block", self.i.block, 2 * first_round(0) - 1)
+        # Blocks of shorter keys wait in LUT RAM.
+        depth = 2 * first_round(0)
+        m.submodules.waiting = waiting = memory.Memory(
+            shape=128, depth=depth, init=[], attrs={"ram_style": "distributed"}
+        )
+        write, beat = waiting.write_port(), Signal(range(depth))
+        m.d.comb += [write.addr.eq(beat), write.data.eq(self.i.block), write.en.eq(1)]
+        m.d.sync += beat.eq(beat + 1)
 
+        # A register for the rows of the later rounds, which are at the other end of the device.
+        near = self.even, self.odd
+        far = [data.View(bus.shape(), later(f"bus{n}", Value.cast(bus))) for n, bus in enumerate(near)]
         for number, rows in enumerate(self.rows):
-            bus = (self.even, self.odd)[number % 2]
+            bus = (near if number < self.far_row else far)[number % 2]
             m.submodules[f"rows{number}"] = rows
             m.d.comb += [
                 rows.write.en.eq(bus.rows[number // 2]),
@@ -103,7 +118,7 @@ class AesRounds(wiring.Component):
             ]
 
         state = Signal(128, name="state0")
-        m.d.comb += state.eq(reduce(xor, self.rows[0].parts, blocks[1]))
+        m.d.comb += state.eq(reduce(xor, self.rows[0].parts, later("block1", self.i.block)))
         entries = {first_round(size): size for size in (0, 1)}
         for number in range(1, ROUNDS + 1):
             # S-boxes know no places: behind ShiftRows, the four of a column are neighbours on their way to MixColumns.
@@ -118,24 +133,26 @@ class AesRounds(wiring.Component):
                 Cat(s[7], c[0], s[1], c[1], c[2], s[4], s[5], s[6])
                 for s, c in ((sub.word_select(at, 8), carry.word_select(at, 3)) for at in range(16))
             )
-            keys = self.rows[number].parts
+            key = self.rows[number].now
             if number in entries:
                 # In the cycle that reads the row, the block of a key that begins here stands beside it.
                 cycle, size = 2 * number, entries[number]
                 begins = Signal(name=f"begins{number}", reset_less=True)
                 entering = Signal(128, name=f"entering{number}", reset_less=True)
+                read = waiting.read_port(domain="comb")
+                m.d.comb += read.addr.eq(beat - (cycle - 1))
                 m.d.sync += [
                     begins.eq(sizes[cycle - 1] == size),
-                    entering.eq(Mux(sizes[cycle - 1] == size, blocks[cycle - 1], 0)),
+                    entering.eq(Mux(sizes[cycle - 1] == size, read.data, 0)),
                 ]
                 with m.If(begins):
                     m.d.sync += [sub.eq(0), carry.eq(0)]
-                keys = [later(f"key{number}", self.rows[number].now ^ entering)]
+                key = key ^ entering
             state = Signal(128, name=f"state{number}")
             if number < ROUNDS:
-                m.d.comb += state.eq(self._mix_columns(m, number, sub, double, keys))
+                m.d.comb += state.eq(self._mix_columns(m, number, sub, double, later(f"key{number}", key)))
             else:
-                m.d.comb += state.eq(reduce(xor, keys, sub))
+                m.d.comb += state.eq(reduce(xor, self.rows[number].parts, sub))
         m.d.comb += [self.o.valid.eq(valid[-1]), self.o.block.eq(later("result", state))]
         return m
 
@@ -147,17 +164,8 @@ class AesRounds(wiring.Component):
         return Cat(state.word_select(order[at], 8) for at in range(16))
 
     @staticmethod
-    def _mix_columns(m, number, sub, double, keys):
+    def _mix_columns(m, number, sub, double, key):
         """MixColumns and AddRoundKey (FIPS 197 sections 5.1.3 and 5.1.4), in two levels of four inputs."""
-
-        def below(value, rows):
-            """Each byte of a column replaced by the one ``rows`` below it."""
-            return Cat(value.word_select(4 * (at // 4) + (at - rows) % 4, 8) for at in range(16))
-
-        if len(keys) > 1:
-            first = Signal(128, name=f"partial{number}")
-            m.d.comb += first.eq(reduce(xor, keys, below(sub, 2) ^ below(sub, 3)))
-            return first ^ double ^ below(double, 1) ^ below(sub, 1)
 
         def column_of(value, column):
             return [value.word_select(4 * column + 3 - row, 8) for row in range(4)]
@@ -166,10 +174,10 @@ class AesRounds(wiring.Component):
         common = Signal(64, name=f"common{number}")
         mixed = []
         for column in range(4):
-            s, d, key = (column_of(value, column) for value in (sub, double, keys[0]))
+            s, d, k = (column_of(value, column) for value in (sub, double, key))
             for half, rows in enumerate(((0, 1), (2, 3))):
                 shared = common.word_select(2 * column + half, 8)
                 m.d.comb += shared.eq(d[rows[1]] ^ s[rows[0] ^ 2] ^ s[rows[1] ^ 2])
-                mixed.append(shared ^ d[rows[0]] ^ s[rows[1]] ^ key[rows[0]])
-                mixed.append(shared ^ d[rows[0] ^ 2] ^ s[rows[0]] ^ key[rows[1]])
+                mixed.append(shared ^ d[rows[0]] ^ s[rows[1]] ^ k[rows[0]])
+                mixed.append(shared ^ d[rows[0] ^ 2] ^ s[rows[0]] ^ k[rows[1]])
         return Cat(mixed[at ^ 3] for at in range(16))
