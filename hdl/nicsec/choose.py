@@ -1,17 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Choosing among many: round robin, and multiplexers and numbers of a one-hot choice."""
+"""Choosing among many: gates, round robin, and multiplexers and numbers of a one-hot choice."""
 
 from functools import reduce
 from operator import or_
 
 from amaranth import *
 
-__all__ = ["any_of", "more_than", "number_of", "round_robin", "selected"]
+__all__ = ["any_of", "gated", "more_than", "number_of", "round_robin", "selected"]
 
 
 def more_than(value, count):
     """Whether ``value`` is more than the number ``count``; the constant 0 where it cannot be."""
     return value > count if count < (1 << len(value)) - 1 else C(0, 1)
+
+
+def gated(value, enable):
+    """``value``, or zero without ``enable``, as logic.
+
+    Synthesis turns a register's ``Mux(enable, value, 0)`` into a reset of its own. On ECP5 all flip-flops of a tile
+    have one, so that many resets of few flip-flops fill a device before its flip-flops do.
+    """
+    return value & enable.replicate(len(value))
 
 
 def any_of(values):

@@ -7,6 +7,8 @@ from amaranth import *
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..choose import gated
+
 __all__ = ["HashCore", "Slot", "Word"]
 
 
@@ -97,7 +99,7 @@ class HashCore(wiring.Component):
         """Index of the state word that is pushed with ``count`` more to come."""
         return count
 
-    def rounds(self, m, *, step, slots, word, schedule, load):
+    def rounds(self, m, *, step, slots, word, schedule, rests):
         """Add the rounds to ``m``.
 
         Parameters
@@ -109,8 +111,8 @@ class HashCore(wiring.Component):
             adds the word that leaves the chain.
         word : Signal
             Message or state word for stage 0; zero if the message schedule is to make it.
-        schedule, load : Signal
-            The slot behind the one in stage 0 takes its word from the message schedule; that slot is a load.
+        schedule, rests : Signal
+            The slot behind the one in stage 0 takes its word from the message schedule; that slot is no round.
 
         Returns
         -------
@@ -213,8 +215,8 @@ class HashCore(wiring.Component):
             m.d.sync += wanted.eq(1)
 
         slots = [Signal(Slot, name=f"slot_{n}") for n in range(self.STAGES)]
-        index = Signal(3)
-        m.d.comb += index.eq(self.order(count))
+        index, rests = Signal(3), Signal()
+        m.d.comb += [index.eq(self.order(count)), rests.eq(~(message | schedule))]
         m.d.sync += [
             slots[0].load.eq(load | clear),
             slots[0].fresh.eq(fresh | clear),
@@ -233,15 +235,9 @@ class HashCore(wiring.Component):
         m.d.comb += sums.eq(Cat(slot.store for slot in slots[:4]))
         m.d.sync += step.eq(space & Mux(message, whole, load | schedule | clear | sums.any()))
 
-        word_message = Signal(self.WIDTH, reset_less=True)
-        word_state = Signal(self.WIDTH, reset_less=True)
-        word = Signal(self.WIDTH)
-        m.d.sync += [
-            word_message.eq(Mux(message, incoming, 0)),
-            word_state.eq(Mux(load, read.data, 0)),
-        ]
-        m.d.comb += word.eq(word_message | word_state)
-        total = self.rounds(m, step=step, slots=slots, word=word, schedule=schedule, load=load)
+        word = Signal(self.WIDTH, reset_less=True)
+        m.d.sync += word.eq(gated(incoming, message) | gated(read.data, load))
+        total = self.rounds(m, step=step, slots=slots, word=word, schedule=schedule, rests=rests)
 
         # The memory has one write port, for sums and for incoming state, which is held off.
         with m.If(sums[3]):

@@ -42,7 +42,7 @@ class Md5(HashCore):
         # Words leave the chain in the order A, D, C, B.
         return (count + 1)[:2]
 
-    def rounds(self, m, *, step, slots, word, schedule, load):
+    def rounds(self, m, *, step, slots, word, schedule, rests):
         m.submodules.block = block = self._block
         write, read = block.write_port(), block.read_port(domain="comb")
 

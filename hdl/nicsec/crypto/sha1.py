@@ -25,7 +25,7 @@ class Sha1(HashCore):
 
     K = (0x5A827999, 0x6ED9EBA1, 0x8F1BBCDC, 0xCA62C1D6)
 
-    def rounds(self, m, *, step, slots, word, schedule, load):
+    def rounds(self, m, *, step, slots, word, schedule, rests):
         w = [Signal(32, name=f"w_{n}", reset_less=True) for n in range(15)]
         made = Signal(32, reset_less=True)
         with m.If(step):

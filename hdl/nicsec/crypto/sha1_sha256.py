@@ -7,6 +7,7 @@ from amaranth import *
 from amaranth.lib import memory
 from amaranth.lib.wiring import In
 
+from ..choose import gated
 from .hash_core import HashCore
 from .sha1 import Sha1
 from .sha256 import Sha256
@@ -42,7 +43,7 @@ class Sha1Sha256(HashCore):
             (Sha1.STATE_WORDS, Sha256.STATE_WORDS, 1), (Sha1.ROUNDS, Sha256.ROUNDS, 17)
         ))
 
-    def rounds(self, m, *, step, slots, word, schedule, load):
+    def rounds(self, m, *, step, slots, word, schedule, rests):
         def register(name):
             return Signal(32, name=name, reset_less=True)
 
@@ -62,45 +63,68 @@ class Sha1Sha256(HashCore):
         write, read = delay.write_port(), delay.read_port(domain="comb")
         at = Signal(range(_IN_MEMORY))
         m.d.comb += [write.addr.eq(at), read.addr.eq(at), write.data.eq(w[6]), write.en.eq(step)]
-        made, made_7_15_16, made_15_16, made_1 = (
-            register(name) for name in ("made", "made_7_15_16", "made_15_16", "made_1")
-        )
+        made, made_7_15_16, made_15_16 = (register(name) for name in ("made", "made_7_15_16", "made_15_16"))
         with m.If(step):
             m.d.sync += [
                 at.eq(at + 1),
                 made_15_16.eq(small_sigma(w[11], Sha256.SIGMA0) + w[12]),
                 made_7_15_16.eq(made_15_16 + w[4]),
-                made.eq(Mux(schedule & ~sha1, made_7_15_16 + small_sigma(w[0], Sha256.SIGMA1), 0)),
-                made_1.eq(Mux(schedule & sha1, (w[1] ^ w[6] ^ w[12] ^ w[14]).rotate_left(1), 0)),
-                w[0].eq(word | made | made_1),
+                made.eq(gated(Mux(
+                    sha1, (w[1] ^ w[6] ^ w[12] ^ w[14]).rotate_left(1),
+                    (made_7_15_16 + small_sigma(w[0], Sha256.SIGMA1))[:32],
+                ), schedule)),
+                w[0].eq(word | made),
                 w[11].eq(read.data),
             ]
             m.d.sync += [after.eq(before) for before, after in pairwise(w) if before is not None and after is not None]
 
-        # Constants, from one ROM. `number` (SHA-256), `period` and `phase` (SHA-1) are of the slot behind the one in
-        # stage 0.
+        # Constants, from one ROM, and zero where there is no round. `number` (SHA-256), `period` and `phase` (SHA-1)
+        # are of the slot behind the one in stage 0, as are the first bits of `choose` and `majority` a slot later.
         number = Signal(6, reset_less=True)
         period, phase = Signal(range(20), reset_less=True), Signal(2, reset_less=True)
         k, kw = register("k"), register("kw")
-        choose, majority = Signal(3, reset_less=True), Signal(3, reset_less=True)
+        choose, majority = Signal(2, reset_less=True), Signal(2, reset_less=True)
         m.submodules.constants = constants = memory.Memory(
             shape=32, depth=128, init=[*Sha256.K, *Sha1.K], attrs={"ram_style": "block"}
         )
         constant = constants.read_port()
-        m.d.comb += [constant.addr.eq(Mux(sha1, C(64, 7) | phase, number)), constant.en.eq(step)]
+        m.d.comb += [
+            constant.addr.eq(Mux(rests, C(127, 7), Mux(sha1, C(64, 7) | phase, number))), constant.en.eq(step)
+        ]
         with m.If(step):
             m.d.sync += [bit.eq(bit ^ number[:n].all()) for n, bit in enumerate(number)]
-            m.d.sync += [period.eq(period + 1), k.eq(constant.data)]
+            m.d.sync += period.eq(period + 1)
             with m.If(period == 19):
                 m.d.sync += [period.eq(0), phase.eq(phase + 1)]
-            with m.If(load):
+            with m.If(rests):
                 m.d.sync += [number.eq(0), period.eq(0), phase.eq(0)]
-            with m.If(slots[0].load):
-                m.d.sync += k.eq(0)
             m.d.sync += [
                 choose.eq(Cat(phase == 0, choose)),
                 majority.eq(Cat(phase == 2, majority)),
+                k.eq(constant.data),
                 kw.eq(k + w[0]),
+            ]
+
+        # What the stages do: one bit of each of these is for the slot that is there, beside what holds for the hash.
+        # `kind` of f(b, c, d) of SHA-1: 1 is Ch, 2 Maj, 3 parity, and 0 for nothing.
+        leaves, has_q, chain, turns, sums_e, moves, pushes, sums_a = (
+            Signal(name=name, reset_less=True)
+            for name in ("leaves", "has_q", "chain", "turns", "sums_e", "moves", "pushes", "sums_a")
+        )
+        kind = Signal(2, reset_less=True)
+        with m.If(step):
+            m.d.sync += [
+                leaves.eq(~(slots[1].load & slots[1].fresh)),
+                kind.eq(Mux(
+                    slots[1].load | ~sha1, 0, Mux(choose[1], 1, Mux(majority[1], 2, 3))
+                )),
+                has_q.eq(sha1 | ~slots[2].load),
+                chain.eq(~(sha1 | slots[2].load)),
+                turns.eq(sha1 & ~slots[2].load),
+                sums_e.eq(~(sha1 | slots[3].load)),
+                moves.eq(~(sha1 | slots[4].load)),
+                pushes.eq(~sha1 & slots[4].load),
+                sums_a.eq(~(sha1 | slots[5].load)),
             ]
 
         # The chain of e (a of SHA-1). `f` is b of SHA-1 as it will be c, so it is rotated then, unless the slot that
@@ -108,61 +132,33 @@ class Sha1Sha256(HashCore):
         e, f, c_1, five = (register(name) for name in ("e", "f", "c_1", "e_rotl5"))
         u, v, u_1, v_1 = (register(name) for name in ("u", "v", "u_1", "v_1"))
         a, b, c = (register(name) for name in "abc")
-        q, q_round, q_1, q_2, r, z = (register(name) for name in ("q", "q_round", "q_1", "q_2", "r", "z"))
-        sum0, majority_0, sum1 = (Signal(32, name=name) for name in ("sum0", "majority_0", "sum1"))
-        q_next, e_next, f_next = (Signal(32, name=name) for name in ("q_next", "e_next", "f_next"))
-        no_sum1 = Signal(reset_less=True)
-        with m.If(~no_sum1):
-            m.d.comb += sum1.eq(big_sigma(e, Sha256.SUM1))
-        with m.If(~slots[6].load):
-            m.d.comb += [sum0.eq(big_sigma(a, Sha256.SUM0)), majority_0.eq((a & b) | (c & (a | b)))]
+        q, q_1, q_2, r, z = (register(name) for name in ("q", "q_1", "q_2", "r", "z"))
+        e_next, f_next = Signal(32, name="e_next"), Signal(32, name="f_next")
         m.d.comb += [
-            q_next.eq(kw + Mux(sha1, c_1, f)),
-            e_next.eq(r + sum1 + (((e & u) ^ v) | five)),
-            f_next.eq(Mux(sha1 & ~slots[3].load, e.rotate_left(30), e)),
+            e_next.eq(r + gated(big_sigma(e, Sha256.SUM1), sums_e) + (((e & u) ^ v) | five)),
+            f_next.eq(Mux(turns, e.rotate_left(30), e)),
         ]
-        fresh = Signal()
-        m.d.comb += fresh.eq(slots[1].load & slots[1].fresh)
+        differ = f_next ^ f
         with m.If(step):
             m.d.sync += [
-                q.eq(q_next),
-                q_round.eq(q_next),
+                # Nothing leaves the chain when a new state is brought in.
+                q.eq(kw + gated(Mux(sha1, c_1, f), leaves)),
                 q_1.eq(q),
                 q_2.eq(q_1),
-                # `a` is zero in SHA-1, `u_1` and `v_1` in SHA-256.
-                r.eq(q_round + (((e & u_1) ^ v_1) | a)),
+                # A load pushes q: in SHA-1 into e, in SHA-256 into a, and moves d to e. `a` is zero in SHA-1, `u_1` and
+                # `v_1` in SHA-256.
+                r.eq(gated(q, has_q) + (((e & u_1) ^ v_1) | a)),
                 e.eq(e_next),
-                five.eq(e_next.rotate_left(5)),
                 f.eq(f_next),
                 c_1.eq(f),
-                u.eq(e ^ f),
-                v.eq(f),
-                no_sum1.eq(slots[3].load | sha1),
-                z.eq(Mux(slots[5].load, q_2, e - c)),
-                a.eq(z + sum0 + majority_0),
+                u.eq(gated(e ^ f, chain)),
+                v.eq(gated(f, chain)),
+                u_1.eq(gated(differ, kind.xor()) | kind.all().replicate(32)),
+                v_1.eq(gated(f, kind == 1) | gated(f_next & f, kind == 2) | gated(differ, kind == 3)),
+                z.eq((gated(e, moves) | gated(q_2, pushes)) - gated(c, moves)),
+                a.eq(z + gated(big_sigma(a, Sha256.SUM0), sums_a) + gated((a & b) | (c & (a | b)), sums_a)),
                 b.eq(a),
                 c.eq(b),
+                five.eq(Mux(slots[3].load | ~sha1, 0, e_next.rotate_left(5))),
             ]
-            with m.If(choose[2]):
-                m.d.sync += [u_1.eq(f_next ^ f), v_1.eq(f)]
-            with m.Elif(majority[2]):
-                m.d.sync += [u_1.eq(f_next ^ f), v_1.eq(f_next & f)]
-            with m.Else():
-                m.d.sync += [u_1.eq(~0), v_1.eq(f_next ^ f)]
-            # A load pushes q: in SHA-256 into a, and moves d to e. What would be added to it is zero then, and so is
-            # the word that leaves the chain when a new state is brought in.
-            with m.If(slots[2].load & ~sha1):
-                m.d.sync += q_round.eq(0)
-            with m.If(slots[2].load | ~sha1):
-                m.d.sync += [u_1.eq(0), v_1.eq(0)]
-            with m.If(slots[3].load | sha1):
-                m.d.sync += [u.eq(0), v.eq(0)]
-            with m.If(slots[3].load | ~sha1):
-                m.d.sync += five.eq(0)
-            with m.If(sha1):
-                m.d.sync += a.eq(0)
-            with m.If(fresh):
-                m.d.sync += c_1.eq(0)
-                with m.If(~sha1):
-                    m.d.sync += f.eq(0)
         return q

@@ -47,7 +47,7 @@ class Sha2(HashCore):
     K = ()
     SUM0 = SUM1 = SIGMA0 = SIGMA1 = ()
 
-    def rounds(self, m, *, step, slots, word, schedule, load):
+    def rounds(self, m, *, step, slots, word, schedule, rests):
         width = self.WIDTH
 
         def register(name):
@@ -77,7 +77,7 @@ class Sha2(HashCore):
         k_ahead, k, kw = register("k_ahead"), register("k"), register("kw")
         with m.If(step):
             m.d.sync += [bit.eq(bit ^ number[:n].all()) for n, bit in enumerate(number)]
-            with m.If(load):
+            with m.If(rests):
                 m.d.sync += number.eq(0)
             m.d.sync += [
                 k_ahead.eq(Array(self.K)[number]),

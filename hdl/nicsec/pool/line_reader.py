@@ -5,35 +5,15 @@ from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..choose import more_than
+from ..choose import gated, more_than
 from .layout import Progress, line_bits, place_bits
 
-__all__ = ["LineReader", "gated_word"]
+__all__ = ["LineReader"]
 
 #: Words of a line.
 _WORDS = 4
 #: Lines that are at hand or on their way.
 _LINES = 2
-
-
-def gated_word(m, line, number, enable, wanted=(1,)):
-    """Word ``number`` of ``line``, a cycle later; zero if not ``enable``. ``wanted`` are enables of equal parts of it,
-    the lowest first.
-
-    Each word has a register that is cleared unless it is chosen, so that choosing is an OR, half of the multiplexer.
-    """
-    words = []
-    bits = 32 // len(wanted)
-    for n in range(_WORDS):
-        word = Signal(32, name=f"word_{n}", reset_less=True)
-        for part, want in enumerate(wanted):
-            at = bits * part
-            with m.If(enable & (number == n) & want):
-                m.d.sync += word[at : at + bits].eq(line[96 - 32 * n + at :][:bits])
-            with m.Else():
-                m.d.sync += word[at : at + bits].eq(0)
-        words.append(word)
-    return words[0] | words[1] | words[2] | words[3]
 
 
 class LineReader(wiring.Component):
@@ -134,15 +114,17 @@ class LineReader(wiring.Component):
             with m.Elif((lines != _LINES) & (whole | (known & (line[:bits] != limit)))):
                 m.d.sync += self.fetch.valid.eq(1)
 
-        # A line waits in `coming` until that in `held` is used up.
+        # A line waits in `coming` until that in `held` is used up, which is shifted out word by word. Words ahead
+        # of the range go first.
         coming, held = Signal(128, reset_less=True), Signal(128, reset_less=True)
         coming_valid, held_valid = Signal(), Signal()
-        number = Signal(2, reset_less=True)
-        used, move = Signal(), Signal()
+        number, skip = Signal(2, reset_less=True), Signal(2, reset_less=True)
+        used, move, skips = Signal(), Signal(), Signal()
         m.d.comb += [
             used.eq(self.take & ((number == _WORDS - 1) | self.last)),
             move.eq(coming_valid & (~held_valid | used)),
-            self.valid.eq(held_valid),
+            skips.eq(held_valid & skip.any()),
+            self.valid.eq(held_valid & ~skip.any()),
             self.last.eq(fetched & (lines == 1) & ((number + 1)[:2] == end_word)),
         ]
         m.d.sync += [
@@ -154,12 +136,19 @@ class LineReader(wiring.Component):
             m.d.sync += coming.eq(self.rsp_data)
         with m.If(move):
             m.d.sync += held.eq(coming)
-        with m.If(self.take):
+        with m.Elif(self.take | skips):
+            m.d.sync += held[32:].eq(held)
+        with m.If(used):
+            m.d.sync += number.eq(0)
+        with m.Elif(self.take | skips):
             m.d.sync += number.eq(number + 1)
-        wanted = [1]
-        if self._bytewise:
-            wanted = [~self.last | more_than(self.size, n) | (self.size == 0) for n in reversed(range(4))]
-        m.d.comb += self.word.eq(gated_word(m, held, number, self.take, wanted))
+        with m.If(skips):
+            m.d.sync += skip.eq(skip - 1)
+        word = Signal(32, reset_less=True)
+        m.d.comb += self.word.eq(word)
+        for n in range(4):
+            wanted = ~self.last | more_than(self.size, n) | (self.size == 0) if self._bytewise else 1
+            m.d.sync += word[24 - 8 * n :][:8].eq(gated(held[120 - 8 * n :][:8], self.take & wanted))
 
         # Behind the range.
         place_word = Signal(2, reset_less=True)
@@ -171,7 +160,8 @@ class LineReader(wiring.Component):
 
         with m.If(self.start):
             m.d.sync += [
-                line.eq(self.first[2:]), number.eq(self.first), end_line.eq(self.end[2:]), end_word.eq(self.end),
+                line.eq(self.first[2:]), number.eq(0), skip.eq(self.first),
+                end_line.eq(self.end[2:]), end_word.eq(self.end),
                 place_word.eq(Mux(self.seek, self.first, self.end)), tail.eq(self.end[:2].any()), fetched.eq(self.seek),
                 whole.eq(~self.follows), known.eq(0),
             ]

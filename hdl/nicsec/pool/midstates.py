@@ -6,8 +6,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..algorithm import Auth
+from ..choose import gated
 from ..sa_layout import RowRequest, inner_row, outer_row
-from .line_reader import gated_word
 
 __all__ = ["Midstates"]
 
@@ -81,11 +81,13 @@ class Midstates(wiring.Component):
         with m.If(self.row_rsp.valid & self.row_rsp.ready):
             m.d.sync += [held.eq(self.row_rsp.payload), valid.eq(1), pending.eq(0)]
         with m.If(self.take):
-            m.d.sync += number.eq(number + 1)
+            m.d.sync += [number.eq(number + 1), held[32:].eq(held)]
         with m.If(used):
             # A midstate is as good as a key: it does not stay here.
             m.d.sync += [held.eq(0), valid.eq(0), number.eq(0), second.eq(~second), outer.eq(outer | second)]
         with m.If(self.start):
             m.d.sync += [row.eq(0), outer.eq(0)]
-        m.d.comb += self.word.eq(gated_word(m, held, number, self.take))
+        word = Signal(32, reset_less=True)
+        m.d.sync += word.eq(gated(held[96:], self.take))
+        m.d.comb += self.word.eq(word)
         return m
