@@ -154,7 +154,7 @@ def test_tasks(kinds, seed):
             cases.append(case)
             running[thread] = case
             if rng.random() < 0.3:
-                await ctx.tick().repeat(rng.randrange(40))
+                await ctx.tick().repeat(max(rng.randrange(40), 1))
             await put(ctx, dut.task, case["task"])
         while running:
             await ctx.tick()
