@@ -39,6 +39,8 @@ def fit(
     freq: Annotated[float, typer.Option(help="Clock in MHz that place and route strives for.")] = 200.0,
     placer: Annotated[str, typer.Option(
         help=f"One of {', '.join(PLACERS)}; static for what fills half of the part or more.")] = "heap",
+    place_rams: Annotated[bool, typer.Option(
+        "--place-rams", help="Place the block RAMs ahead of nextpnr: worth it where they are dozens.")] = False,
     reset: Annotated[bool, typer.Option(
         "--reset/--no-reset", help="With port rst, or with the part's global reset and initial values only.")] = True,
     area_of: Annotated[list[str] | None, typer.Option(
@@ -67,7 +69,10 @@ def fit(
         if family not in FAMILIES:
             raise InputError(f"--area must be one of {', '.join(FAMILIES)}, not {family!r}")
     try:
-        options = {"device": device, "package": package, "speed": speed, "freq": freq, "placer": placer}
+        options = {
+            "device": device, "package": package, "speed": speed, "freq": freq, "placer": placer,
+            "place_rams": place_rams,
+        }
         runs = [] if area_of else [Options(seed=number, **options) for number in seed]
     except ValueError as error:
         raise InputError(f"--{error}") from None
