@@ -15,6 +15,9 @@ REPORT_PRESETS ?= tiny gigabit 10g
 SEEDS          ?= 1 2 3
 FREQ           ?= 150
 FIT_MINUTES    ?= 240
+# How a preset is placed: a 10g fills most of its part.
+FIT_10g        := --placer static --place-rams --no-reset
+FIT_gigabit    := --device 25k
 SERIES         ?= tiny
 LANES          ?= 2 4 8 16
 
@@ -85,7 +88,7 @@ $(REPORT)/bench-%.json:
 	$(BIN)/nicsec bench --preset $* --json $@
 
 $(REPORT)/fit-%.json:
-	$(BIN)/nicsec fit --preset $* $(SEEDS:%=--seed %) --freq $(FREQ) --limit $(FIT_MINUTES) --keep-going -o $@
+	$(BIN)/nicsec fit --preset $* $(SEEDS:%=--seed %) --freq $(FREQ) $(FIT_$*) --limit $(FIT_MINUTES) --keep-going -o $@
 
 # Not one of those that the page must have: area without place and route, for the page of a build that has none yet.
 $(REPORT)/area-%.json:

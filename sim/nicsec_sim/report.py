@@ -42,6 +42,8 @@ class Build:
     speeds: list[dict[str, Any]] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
     sources: dict[str, str] = field(default_factory=dict)
+    #: Whether what was placed and routed has the port rst.
+    reset: bool = True
 
     @property
     def name(self) -> str:
@@ -134,6 +136,7 @@ def _add(builds: dict[str, Build], document: dict[str, Any]) -> None:
         build.speeds.append({key: document[key] for key in ("simulator", "packets", "models")})
     else:
         keys = ("device", "speed", "seed")
+        build.reset = document.get("reset", True)
         _replace(build.runs, document["runs"], keys)
         _replace(build.unrouted, document.get("unrouted", []), keys)
         routed = {tuple(run[key] for key in keys) for run in build.runs}

@@ -78,12 +78,16 @@ def _overview(builds: list[Build]) -> list[Table]:
         spread = f" ({min(rates):.0f} to {max(rates):.0f})" if len(rates) > 1 else ""
         rows.append([
             build.name, build.config_hash[:12], str(build.config["lanes"]),
-            f"ECP5-{run['device']}-{run['speed']}" if run else "ECP5" if area else "",
+            f"ECP5-{run['device']}-{run['speed']}" + ", no rst" * (not build.reset)
+            if run else "ECP5" if area else "",
             *(f"{area[kind]:,}" if area else "" for kind in ("lut4", "ff", "bram", "dsp")),
             str(len(rates) or ""), f"{build.fmax:.1f}{spread}" if rates else _NOT,
         ])
     headings = ["build", "config", "lanes", "part", "LUT4", "FF", "block RAM", "DSP", "seeds", "Fmax MHz, routed"]
-    return [Table("", headings, rows, "Fmax is the median of the seeds; area is that of synthesis.")]
+    note = "Fmax is the median of the seeds; area is that of synthesis."
+    if not all(build.reset for build in builds):
+        note += " Without rst, the part's global reset takes its place."
+    return [Table("", headings, rows, note)]
 
 
 def _missing(builds: list[Build], presets: Iterable[str]) -> list[Table]:

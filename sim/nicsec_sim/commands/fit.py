@@ -78,9 +78,11 @@ def fit(
         raise InputError(f"--{error}") from None
     if output is not None:
         reserve("-o", output)
-    text = runner.verilog_path(lambda: Engine(engine), _TOP, engine.hash, reset=reset).read_text()
+    text, plain = (runner.verilog_path(lambda: Engine(engine), _TOP, engine.hash, reset=port).read_text()
+                   for port in (reset, True))
+    # The hash is that of the same engine in a simulator, which has the port.
     document = {
-        **provenance("nicsec-fit", engine, text.encode()), "reset": reset, "runs": [], "unrouted": [], "areas": [],
+        **provenance("nicsec-fit", engine, plain.encode()), "reset": reset, "runs": [], "unrouted": [], "areas": [],
     }
     build = Path(runner.cache_root()) / "fit"
     jobs: list[tuple[str, Any]] = [(f"seed {run.seed}", run) for run in runs]
