@@ -2,7 +2,7 @@
 """The engine: ports, control side, lanes. Only wiring."""
 
 from amaranth import *
-from amaranth.lib import fifo, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .axi_lite import AxiLiteSignature
@@ -12,6 +12,7 @@ from .descriptor import Completion, Descriptor
 from .dispatch import Dispatch, Ticket
 from .lanes import Lanes, groups_of, packets_in_lanes
 from .pool.pool import Pool, packets_in_pool
+from .ram_queue import RamQueue
 from .share import crypto_members, join
 from .stream import AxisSignature, BeatLayout, Register, SkidBuffer
 
@@ -107,15 +108,9 @@ class Engine(wiring.Component):
 
         # Tickets wait for their packets.
         depth = packets_in_pool(config) + 4 if shared else 2 * packets_in_lanes(config) + 2
-        m.submodules.tickets = tickets = fifo.SyncFIFOBuffered(width=Ticket(config).size, depth=depth)
-        m.d.comb += [
-            tickets.w_data.eq(dispatch.ticket.payload),
-            tickets.w_en.eq(dispatch.ticket.valid),
-            dispatch.ticket.ready.eq(tickets.w_rdy),
-            collect.ticket.payload.eq(tickets.r_data),
-            collect.ticket.valid.eq(tickets.r_rdy),
-            tickets.r_en.eq(collect.ticket.ready),
-        ]
+        m.submodules.tickets = tickets = RamQueue(Ticket(config), depth)
+        connect(m, dispatch.ticket, tickets.i)
+        connect(m, tickets.o, collect.ticket)
 
         # Frames and completions out.
         m.submodules.egress = egress = beat_buffer(BeatLayout(config.data_width))

@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 
 from amaranth import *
-from amaranth.lib import memory, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .algorithm import Auth
@@ -110,7 +110,7 @@ class Hmac(wiring.Component):
         # To the core, through a register.
         to_valid = Signal()
         to_core = Signal(Word, reset_less=True)
-        to_ready, from_valid = Signal(), Signal()
+        to_ready, from_valid, from_ready = Signal(), Signal(), Signal()
         from_word = Signal(Word)
         icv_valid = Signal()
         icv = Signal(IcvWord, reset_less=True)
@@ -120,7 +120,7 @@ class Hmac(wiring.Component):
                     i, o = getattr(self, f"{core}_i"), getattr(self, f"{core}_o")
                     m.d.comb += [
                         i.valid.eq(to_valid), to_ready.eq(i.ready),
-                        from_valid.eq(o.valid & o.ready), from_word.eq(o.payload), o.ready.eq(~icv_valid),
+                        from_valid.eq(o.valid & o.ready), from_word.eq(o.payload), o.ready.eq(from_ready),
                     ]
         for core in self._cores:
             m.d.comb += getattr(self, f"{core}_i").payload.eq(to_core)
@@ -129,18 +129,13 @@ class Hmac(wiring.Component):
         with m.If(to_ready):
             m.d.sync += to_valid.eq(0)
 
-        # The inner digest waits here while the outer midstate goes in: a core may unload one while it
-        # loads the other.
-        m.submodules.digest = digest = memory.Memory(shape=32, depth=16, init=[])
-        write, read = digest.write_port(), digest.read_port(domain="comb")
+        # Words of the answer at hand that came, whether that is the outer one, and whether all has come.
         got = Signal(5)
-        complete = Signal()
-        m.d.comb += [write.addr.eq(got), write.data.eq(from_word.word), write.en.eq(from_valid & ~self.outer)]
+        answered, complete = Signal(), Signal()
 
         index = Signal(5)  # word of the block
         count = Signal(17)  # bytes of the message
         sent = Signal(5)
-        m.d.comb += read.addr.eq(sent)
 
         def push(word, *, last=0):
             m.d.sync += [to_core.word.eq(word), to_core.last.eq(last), to_valid.eq(1)]
@@ -186,12 +181,19 @@ class Hmac(wiring.Component):
                         m.d.sync += too_late.eq(0)
 
         outer = Signal()
-        m.d.comb += self.outer.eq(outer)
+        # The inner digest stays in the core until the outer midstate is on its way there: a core may keep one while it
+        # loads the other. What the core has beyond the digest is for nobody.
+        digesting = Signal()
+        m.d.comb += [
+            self.outer.eq(outer),
+            from_ready.eq(Mux(answered, ~icv_valid, (digesting & room) | (got == digest_words))),
+        ]
 
         with m.FSM() as fsm:
             m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
             with m.State("IDLE"):
-                m.d.sync += [index.eq(0), count.eq(0), sent.eq(0), outer.eq(0), complete.eq(0), too_late.eq(0)]
+                m.d.sync += [index.eq(0), count.eq(0), sent.eq(0), outer.eq(0), too_late.eq(0)]
+                m.d.sync += [answered.eq(0), complete.eq(0)]
                 with m.If(self.start):
                     m.next = "ASK"
             with m.State("ASK"):
@@ -231,17 +233,14 @@ class Hmac(wiring.Component):
             with m.State("PAD"):
                 padding("INNER")
             with m.State("INNER"):
-                # `count` becomes that of the outer message while the inner digest is awaited.
-                m.d.sync += [count.eq(digest_words << 2), index.eq(0)]
-                with m.If(complete & ~to_valid):
-                    m.d.sync += outer.eq(1)
-                    m.next = "ASK"
+                m.d.sync += [count.eq(digest_words << 2), index.eq(0), outer.eq(1)]
+                m.next = "ASK"
             with m.State("DIGEST"):
-                with m.If(room):
+                m.d.comb += digesting.eq(1)
+                with m.If(from_valid):
                     advance()
-                    push(read.data)
-                    m.d.sync += sent.eq(sent + 1)
-                    with m.If(sent + 1 == digest_words):
+                    push(from_word.word)
+                    with m.If(got + 1 == digest_words):
                         m.d.sync += pad_next.eq(1)
                         m.next = "PAD-OUTER"
             with m.State("PAD-OUTER"):
@@ -250,16 +249,14 @@ class Hmac(wiring.Component):
                 with m.If(complete):
                     m.next = "IDLE"
 
-        # From the core: the inner digest into the memory, the outer one out as ICV.
+        # From the core: the inner digest goes back to it, the outer one out as ICV.
         m.d.comb += [self.o.valid.eq(icv_valid), self.o.payload.eq(icv)]
         with m.If(icv_valid & self.o.ready):
             m.d.sync += icv_valid.eq(0)
         with m.If(from_valid):
             m.d.sync += got.eq(got + 1)
             with m.If(from_word.last):
-                m.d.sync += [got.eq(0), complete.eq(1)]
-            with m.If(outer & (got < self.icv_words)):
+                m.d.sync += [got.eq(0), answered.eq(1), complete.eq(answered)]
+            with m.If(answered & (got < self.icv_words)):
                 m.d.sync += [icv.data.eq(from_word.word), icv.last.eq(got + 1 == self.icv_words), icv_valid.eq(1)]
-        with m.If(self.state_start):
-            m.d.sync += complete.eq(0)
         return m

@@ -2,7 +2,7 @@
 """One packet in flight: buffer, walker, sequencer and the units that a pass streams through. Only wiring."""
 
 from amaranth import *
-from amaranth.lib import fifo, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .aead_tag import AeadTag
@@ -15,6 +15,7 @@ from .iv_record import IVRecord
 from .job import JobLayout, VerdictLayout, word_bits
 from .mutable import Mutable
 from .packet_buffer import PacketBuffer
+from .ram_queue import RamQueue
 from .reader import Reader
 from .row_words import RowWords
 from .sa_layout import RowRequest, inner_row, outer_row
@@ -351,18 +352,20 @@ class Lane(wiring.Component):
         stays here."""
         cores = hashes(self._config)
         offers = [getattr(hmac, f"{name}_i") for name in cores]
-        m.submodules.hash_words = queue = fifo.SyncFIFO(width=len(Value.cast(offers[0].payload)), depth=_HASH_WORDS)
+        m.submodules.hash_words = queue = RamQueue(offers[0].payload.shape(), _HASH_WORDS)
         of_core = Signal(len(cores))
         m.d.comb += [
             # Words go to every core, and one of them is told so.
-            queue.w_data.eq(offers[0].payload),
-            queue.w_en.eq(Cat(offer.valid for offer in offers).any()),
+            queue.i.payload.eq(offers[0].payload),
+            queue.i.valid.eq(Cat(offer.valid for offer in offers).any()),
         ]
         for n, (name, offer) in enumerate(zip(cores, offers, strict=True)):
             i = getattr(self, f"{name}_i")
             with m.If(offer.valid):
                 m.d.sync += of_core.eq(1 << n)
-            m.d.comb += [offer.ready.eq(queue.w_rdy), i.payload.eq(queue.r_data), i.valid.eq(queue.r_rdy & of_core[n])]
+            m.d.comb += [
+                offer.ready.eq(queue.i.ready), i.payload.eq(queue.o.payload), i.valid.eq(queue.o.valid & of_core[n]),
+            ]
             connect(m, flipped(getattr(self, f"{name}_o")), getattr(hmac, f"{name}_o"))
         taken = [getattr(self, f"{name}_i").ready & of_core[n] for n, name in enumerate(cores)]
-        m.d.comb += queue.r_en.eq(Cat(taken).any())
+        m.d.comb += queue.o.ready.eq(Cat(taken).any())

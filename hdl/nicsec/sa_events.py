@@ -2,9 +2,10 @@
 """Events of SAs until software takes them."""
 
 from amaranth import *
-from amaranth.lib import fifo, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from .ram_queue import RamQueue
 from .sa_layout import EventLayout
 
 __all__ = ["EVENTS", "Events"]
@@ -23,7 +24,7 @@ class Events(wiring.Component):
     i_valid : In(1), i : In(EventLayout)
         Strobe.
     o : Out(EventLayout)
-        The oldest, 0 without one.
+        The oldest, 0 without one; a cycle behind ``take`` it may still be the one that was taken off.
     take : In(1)
         Strobe: take it off, and forget ``lost``.
     lost : Out(1)
@@ -35,14 +36,15 @@ class Events(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=EventLayout.size, depth=EVENTS)
+        m.submodules.queue = queue = RamQueue(EventLayout, EVENTS)
         m.d.comb += [
-            queue.w_data.eq(self.i),
-            queue.w_en.eq(self.i_valid),
-            queue.r_en.eq(self.take),
-            self.o.eq(Mux(queue.r_rdy, queue.r_data, 0)),
+            queue.i.payload.eq(self.i),
+            queue.i.valid.eq(self.i_valid),
+            queue.o.ready.eq(self.take),
         ]
-        with m.If(self.i_valid & ~queue.w_rdy):
+        # The memory answers late in the cycle.
+        m.d.sync += self.o.eq(Mux(queue.o.valid, queue.o.payload.as_value(), 0))
+        with m.If(self.i_valid & ~queue.i.ready):
             m.d.sync += self.lost.eq(1)
         with m.Elif(self.take):
             m.d.sync += self.lost.eq(0)
