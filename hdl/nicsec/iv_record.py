@@ -17,7 +17,8 @@ _PASSES = 4
 
 
 class IVRecord(wiring.Component):
-    """Makes a verdict's beats: a success is preceded by the IVs of its judged passes, in their order.
+    """Makes a verdict's beats: a success is preceded by the IVs of its judged passes, in their order, each of which
+    takes two cycles.
 
     Parameters
     ----------
@@ -51,39 +52,42 @@ class IVRecord(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        # Half of an IV in each memory, and of its op and slot. What a look finds is there a cycle later.
         marks = Cat(self.op, self.slot)
-        m.submodules.marks = mark_memory = Memory(shape=len(marks), depth=_PASSES, init=[])
-        m.submodules.high = high = Memory(shape=32, depth=_PASSES, init=[])
-        m.submodules.low = low = Memory(shape=32, depth=_PASSES, init=[])
-        writes = [memory.write_port() for memory in (mark_memory, high, low)]
-        reads = [memory.read_port(domain="comb") for memory in (mark_memory, high, low)]
-
+        half_marks = len(marks) // 2
+        halves = (marks[half_marks:], marks[:half_marks])
         waiting = Signal(_PASSES)
         half = Signal(2)
+        first = Signal(range(_PASSES))
+        reads = []
+        for n, (name, mark) in enumerate(zip(("high", "low"), halves, strict=True)):
+            m.submodules[name] = memory = Memory(
+                shape=32 + len(mark), depth=_PASSES, init=[], attrs={"ram_style": "block", "no_rw_check": 1}
+            )
+            write, read = memory.write_port(), memory.read_port()
+            m.d.comb += [
+                write.addr.eq(self.number), write.data.eq(Cat(self.word, mark)),
+                write.en.eq(self.word_valid & (half == n)), read.addr.eq(first),
+            ]
+            reads.append(read)
         with m.If(self.start):
             m.d.sync += [half.eq(0), waiting.eq(waiting | (self.judged << self.number))]
         with m.Elif(self.word_valid & ~half[1]):
             m.d.sync += half.eq(half + 1)
-        for port, value, enable in zip(
-            writes, (marks, self.word, self.word),
-            (self.start, self.word_valid & (half == 0), self.word_valid & (half == 1)), strict=True,
-        ):
-            m.d.comb += [port.addr.eq(self.number), port.data.eq(value), port.en.eq(enable)]
 
-        first = Signal(range(_PASSES))
+        looked = Signal()
         last = Signal()
         for n in reversed(range(_PASSES)):
             with m.If(waiting[n]):
                 m.d.comb += first.eq(n)
-        for port in reads:
-            m.d.comb += port.addr.eq(first)
+        m.d.sync += looked.eq(self.status.valid & ~(self.o.valid & self.o.ready))
         m.d.comb += [
             last.eq((self.status.payload != Status.SUCCESS) | ~waiting.any()),
-            self.o.valid.eq(self.status.valid),
+            self.o.valid.eq(self.status.valid & (last | looked)),
             self.o.p.status.eq(self.status.payload),
             self.o.p.last.eq(last),
-            Cat(self.o.p.iv.op, self.o.p.iv.slot).eq(reads[0].data),
-            self.o.p.iv.iv.eq(Cat(reads[2].data, reads[1].data)),
+            Cat(self.o.p.iv.op, self.o.p.iv.slot).eq(Cat(reads[1].data[32:], reads[0].data[32:])),
+            self.o.p.iv.iv.eq(Cat(reads[1].data[:32], reads[0].data[:32])),
             self.status.ready.eq(self.o.ready & last),
         ]
         with m.If(self.o.valid & self.o.ready):

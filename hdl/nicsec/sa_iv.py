@@ -7,6 +7,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from .sa_layout import OPS, IVCheck, slot_bits
+from .suite import iv_ops
 
 __all__ = ["IVCounters"]
 
@@ -37,7 +38,8 @@ class IVCounters(wiring.Component):
     slot : In
         Held for 5 cycles from ``start``.
     take : In(OPS)
-        Bit n, in the third cycle and the fourth after ``start``: op n takes a value.
+        Bit n, in the third cycle and the fourth after ``start``: op n takes a value. Op 1 is AH, and never does in a
+        build without AES-GMAC as AH.
     taken : Out(ArrayLayout(64, OPS)), exhausted : Out(1)
         Stable from the fifth cycle after ``start`` until the third after the next: the values, and whether an op that
         takes one had none left.
@@ -49,6 +51,7 @@ class IVCounters(wiring.Component):
     """
 
     def __init__(self, config):
+        self._ops = iv_ops(config)
         self._counters = Memory(shape=_IVCounter, depth=config.sa_slots * OPS, init=[], attrs=_BLOCK_RAM)
         super().__init__({
             "start": In(1),
@@ -81,7 +84,9 @@ class IVCounters(wiring.Component):
             address.eq(Cat(self.start, second, asking & ~self.start & ~second)),
             read.addr.eq(Mux(address[2], Cat(check.op, check.slot), Cat(second, self.slot))),
         ]
-        m.d.sync += [second.eq(self.start), memory.eq(address), counter.eq(memory), successor.eq(counter)]
+        if self._ops > 1:
+            m.d.sync += second.eq(self.start)
+        m.d.sync += [memory.eq(address), counter.eq(memory), successor.eq(counter)]
 
         newest = Signal(_IVCounter, reset_less=True)
         following = Signal(_IVCounter, reset_less=True)
@@ -92,7 +97,7 @@ class IVCounters(wiring.Component):
             spent.eq(newest.exhausted),
             fits.eq((check.iv >= newest.value) & ~newest.exhausted),
         ]
-        for op in range(OPS):
+        for op in range(self._ops):
             with m.If(counter[op]):
                 m.d.sync += self.taken[op].eq(newest.value)
 
@@ -108,7 +113,7 @@ class IVCounters(wiring.Component):
         ]
         with m.If(successor[:OPS].any()):
             m.d.comb += write.addr.eq(Cat(successor[1], self.slot))
-        for op in range(OPS):
+        for op in range(self._ops):
             with m.If(successor[op]):
                 m.d.sync += self.exhausted.eq((self.take[op] & spent) | (self.exhausted if op else 0))
 

@@ -35,6 +35,7 @@ __all__ = [
     "row_address",
     "rows_per_op",
     "slot_bits",
+    "slot_ram",
 ]
 
 #: Operations of a bundle: ESP, then AH.
@@ -45,6 +46,9 @@ SA_ROW_WIDTH = 128
 #: AES-XCBC and AES-CMAC: row of the key of the chain; of the mask of a full last block. That of a padded one is next.
 MAC_KEY_ROW = 4
 MAC_SUBKEY_ROW = 5
+
+#: Slots that a LUT RAM holds a bit of: above it, a memory with few bits a slot is cheaper as a block RAM.
+_LUT_RAM_DEPTH = 16
 
 
 class Control(data.Struct):
@@ -135,6 +139,12 @@ def hash_block_words(auth):
 def slot_bits(config):
     """Bits of a slot index."""
     return (config.sa_slots - 1).bit_length()
+
+
+def slot_ram(config):
+    """Attributes of a memory of a few bits a slot, of which no word is used that is read while it is written."""
+    style = {} if config.sa_slots <= _LUT_RAM_DEPTH else {"ram_style": "block"}
+    return {**style, "no_rw_check": 1}
 
 
 #: A look-up: the handle, and the bytes that the packet counts for.

@@ -27,6 +27,7 @@ from .sa_layout import (
     row_address,
     rows_per_op,
     slot_bits,
+    slot_ram,
 )
 from .sa_usage import Usage
 from .stream import SkidBuffer
@@ -34,8 +35,7 @@ from .stream import SkidBuffer
 __all__ = ["SATable", "usage_members"]
 
 #: No word read while it is written is used, so the tools need not guard against that.
-_COLLISION_FREE = {"no_rw_check": 1}
-_BLOCK_RAM = {"ram_style": "block", **_COLLISION_FREE}
+_BLOCK_RAM = {"ram_style": "block", "no_rw_check": 1}
 #: Packets that may be started and not retired.
 _MAX_STARTED = 255
 
@@ -115,7 +115,7 @@ class SATable(wiring.Component):
 
     def __init__(self, config):
         self.config = config
-        self._slots = Memory(shape=_Slot, depth=config.sa_slots, init=[], attrs=_COLLISION_FREE)
+        self._slots = Memory(shape=_Slot, depth=config.sa_slots, init=[], attrs=slot_ram(config))
         super().__init__(
             {
                 "ready": Out(1),
@@ -147,7 +147,7 @@ class SATable(wiring.Component):
         m.submodules.slots = slots = self._slots
         m.submodules.ivs = ivs = IVCounters(config)
         m.submodules.free_list = free_list = Memory(
-            shape=bits, depth=config.sa_slots, init=[], attrs=_COLLISION_FREE
+            shape=bits, depth=config.sa_slots, init=[], attrs=slot_ram(config)
         )
         slot_read, slot_write = slots.read_port(), slots.write_port()
         free_read, free_write = free_list.read_port(), free_list.write_port()

@@ -6,7 +6,7 @@ from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from .sa_layout import EventLayout, HandleLayout, LimitsLayout, UsageLayout, slot_bits
+from .sa_layout import EventLayout, HandleLayout, LimitsLayout, UsageLayout, slot_bits, slot_ram
 
 __all__ = ["Usage"]
 
@@ -82,7 +82,7 @@ class Usage(wiring.Component):
     def __init__(self, config):
         self._counts = Memory(shape=48, depth=config.sa_slots * _WORDS, init=[], attrs=_BLOCK_RAM)
         self._limits = Memory(shape=LimitsLayout, depth=config.sa_slots * 2, init=[], attrs=_BLOCK_RAM)
-        self._flags = Memory(shape=_Flags, depth=config.sa_slots, init=[], attrs={"no_rw_check": 1})
+        self._flags = Memory(shape=_Flags, depth=config.sa_slots, init=[], attrs=slot_ram(config))
         slot = slot_bits(config)
         super().__init__({
             "start": In(1),

@@ -12,7 +12,7 @@ from .job import HeaderLayout, JobLayout, PassLayout, RegionLayout, byte_bits, w
 from .packet_buffer import LoadedLayout
 from .sa_layout import MAC_KEY_ROW, LeadRow, RowRequest
 from .sa_rules import uses_cbc_mac
-from .suite import ah_iv_words, all_of, built, encrypts_with, is_any, judges_iv
+from .suite import ah_iv_words, all_of, built, encrypts_with, is_any, iv_ops, judges_iv
 
 __all__ = ["PassParameters", "Sequencer"]
 
@@ -327,7 +327,7 @@ class Sequencer(wiring.Component):
                     params.body_words.eq((entry.end >> 2) - entry.header),
                     params.salt.eq(lead.salt),
                     params.seq_high.eq(Mux(level.seq_high_valid, level.seq_high, lead.seq_high)),
-                    params.iv.eq(level.iv[entry.op]),
+                    params.iv.eq(level.iv[entry.op if iv_ops(config) > 1 else 0]),
                     needs_key.eq((esp & (control.encr != Encr.NULL)) | gmac_ah),
                     needs_mac_key.eq(uses_cbc_mac(config, control)),
                     wanted.eq(1),

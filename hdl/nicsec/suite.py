@@ -6,7 +6,8 @@ from amaranth import *
 from .algorithm import Auth, Encr
 from .config import ENCR_NAMES
 
-__all__ = ["ah_iv_words", "all_of", "built", "encrypts_with", "esp_align_mask", "esp_iv_words", "is_any", "judges_iv"]
+__all__ = ["ah_iv_words", "all_of", "built", "encrypts_with", "esp_align_mask", "esp_iv_words", "is_any", "iv_ops",
+           "judges_iv"]
 
 
 def is_any(value, members):
@@ -54,6 +55,11 @@ def esp_align_mask(config, encr):
 def ah_iv_words(config, auth):
     """Words of IV ahead of the tag in an AH ICV field: 2 for AES-GMAC (RFC 4543 section 4)."""
     return Cat(C(0, 1), is_any(auth, [Auth.AES_GMAC] if "aes-gmac" in config.auth else []))
+
+
+def iv_ops(config):
+    """Ops of a bundle that may have an IV: op 1 is AH, which has one with AES-GMAC alone."""
+    return 2 if "aes-gmac" in config.auth else 1
 
 
 def judges_iv(config, control):

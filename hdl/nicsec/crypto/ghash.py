@@ -12,6 +12,8 @@ __all__ = ["Ghash", "GhashBlock"]
 
 #: x^128 = x^7 + x^2 + x + 1 (SP 800-38D section 6.3, the constant R).
 _FOLD = (0, 1, 2, 7)
+#: Digits up to this one are multiplied and added in one cycle, which for longer ones would take too long.
+_ONE_STAGE = 5
 
 
 class GhashBlock(data.StructLayout):
@@ -66,30 +68,96 @@ class Ghash(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        # Polynomials inside have the coefficient of x^n in bit n, the reverse of the ports.
+        subkey, keyed = Signal(128), Signal()
+        block, block_last, full = Signal(128, reset_less=True), Signal(), Signal()
+        running, final = Signal(), Signal()
+        between = Signal(init=1)
+        wiping = Signal()
+        multiply = self._in_one_stage if self._digit <= _ONE_STAGE else self._in_two_stages
+        multiply(m, subkey, block, block_last, full, running, final)
+
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
+        m.d.comb += [
+            self.i.ready.eq(~full & keyed & ~(between & (self.h.valid | wiping))),
+            self.h.ready.eq(~running & ~full & ~final & between),
+        ]
+        with m.If(~full):
+            m.d.sync += [block.eq(self.i.p.block[::-1]), block_last.eq(self.i.p.last)]
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += [full.eq(1), between.eq(self.i.p.last)]
+        with m.If(self.wipe):
+            m.d.sync += wiping.eq(1)
+        with m.If(self.h.ready):
+            with m.If(self.h.valid):
+                m.d.sync += [subkey.eq(self.h.payload[::-1]), keyed.eq(1), wiping.eq(0)]
+            with m.Elif(wiping):
+                m.d.sync += [subkey.eq(0), keyed.eq(0), wiping.eq(0)]
+        return m
+
+    def _multiple(self, subkey, x):
+        """H times the highest digit of ``x``, not folded."""
+        d = self._digit
+        return reduce(xor, (Mux(x[len(x) - d + n], subkey << n, 0) for n in range(d)))[: 128 + d - 1]
+
+    @staticmethod
+    def _fold(wide):
+        return reduce(xor, (wide[128:] << n for n in _FOLD), wide[:128])[:128]
+
+    def _in_one_stage(self, m, subkey, block, block_last, full, running, final):
+        """Horner's rule, highest digit first: z = z x^digit + digit of x times H, folded.
+
+        The last digit of a block that is not the message's last waits for the next block, and that is added to the sum
+        as it comes. Without a message ``x`` and ``z`` are zero, and so the sum is, so the first block needs no other
+        way. That is four LUTs a bit with digits of four.
+        """
+        d = self._digit
+        steps = -(-128 // d)
+        x, z = Signal(steps * d), Signal(128)
+        first, last, go, load = Signal(), Signal(), Signal(), Signal()
+        step = Signal(range(steps))
+        wide, total = Signal(128 + d), Signal(128)
+        m.d.comb += [
+            wide.eq(Mux(first, 0, z << d) ^ self._multiple(subkey, x)),
+            total.eq(self._fold(wide)),
+            load.eq(full & ~final & (~running | last)),
+            go.eq(running & (~last | final | full)),
+            self.working.eq(go),
+        ]
+        m.d.sync += first.eq(load)
+        with m.If(load | go):
+            m.d.sync += x.eq(Mux(load, total ^ block, x << d))
+        with m.If(go):
+            m.d.sync += [z.eq(total), step.eq(step + 1), last.eq(step == steps - 2)]
+            with m.If(last):
+                m.d.sync += [running.eq(0), step.eq(0)]
+        with m.Elif(final & ~running & ~self.o.valid):
+            m.d.sync += [z.eq(0), final.eq(0), self.o.payload.eq(z[::-1]), self.o.valid.eq(1)]
+        with m.If(load):
+            m.d.sync += [running.eq(1), full.eq(0), final.eq(block_last)]
+
+    def _in_two_stages(self, m, subkey, block, block_last, full, running, final):
+        """The same with a register between: product = digit of x times H, then z = z x^digit + product, folded.
+
+        The first digit of a block hangs on the top of the sum before it, and that on the last product; both are far
+        from where folding adds, so it costs one XOR to look ahead.
+        """
         d = self._digit
         steps = -(-128 // d)
         # A block with the zeros that fill up its highest digit.
         filled = steps * d
-
-        # Polynomials inside have the coefficient of x^n in bit n, the reverse of the ports.
-        subkey, keyed = Signal(128), Signal()
-        block, block_last, full = Signal(128, reset_less=True), Signal(), Signal()
-        between = Signal(init=1)
-        wiping = Signal()
-
-        # Horner's rule, highest digit first, in two stages: product = digit of x times H, then
-        # z = z x^digit + product, folded. The first digit of a block hangs on the top of the sum before it, and
-        # that on the last product; both are far from where folding adds, so it costs one XOR to look ahead.
         x, z, product = Signal(filled), Signal(128), Signal(128 + d - 1)
-        running, first, last, final = Signal(), Signal(), Signal(), Signal()
+        first, last = Signal(), Signal()
         step = Signal(range(steps))
 
         product_next = Signal(128 + d - 1)
-        m.d.comb += product_next.eq(reduce(xor, (Mux(x[filled - d + n], subkey << n, 0) for n in range(d))))
         wide, total = Signal(128 + d), Signal(128)
         m.d.comb += [
+            product_next.eq(self._multiple(subkey, x)),
             wide.eq((z << d) ^ product),
-            total.eq(reduce(xor, (wide[128:] << n for n in _FOLD), wide[:128])),
+            total.eq(self._fold(wide)),
+            self.working.eq(running),
         ]
 
         seamless, start = Signal(), Signal()
@@ -123,23 +191,3 @@ class Ghash(wiring.Component):
                 m.d.sync += [z.eq(0), product.eq(0), final.eq(0), self.o.payload.eq(total[::-1]), self.o.valid.eq(1)]
         with m.Elif(start):
             m.d.sync += running.eq(1)
-        with m.If(self.o.valid & self.o.ready):
-            m.d.sync += self.o.valid.eq(0)
-
-        m.d.comb += [
-            self.working.eq(running),
-            self.i.ready.eq(~full & keyed & ~(between & (self.h.valid | wiping))),
-            self.h.ready.eq(~running & ~full & ~final & between),
-        ]
-        with m.If(~full):
-            m.d.sync += [block.eq(self.i.p.block[::-1]), block_last.eq(self.i.p.last)]
-        with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [full.eq(1), between.eq(self.i.p.last)]
-        with m.If(self.wipe):
-            m.d.sync += wiping.eq(1)
-        with m.If(self.h.ready):
-            with m.If(self.h.valid):
-                m.d.sync += [subkey.eq(self.h.payload[::-1]), keyed.eq(1), wiping.eq(0)]
-            with m.Elif(wiping):
-                m.d.sync += [subkey.eq(0), keyed.eq(0), wiping.eq(0)]
-        return m
