@@ -48,6 +48,7 @@ class Cipher(wiring.Component):
         Key stream that the pass had no use for is still to be swallowed.
     aes_i, aes_o : streams of 128-bit blocks
     des_i, des_o : streams of 64-bit blocks
+        An answer that was taken stays there until the next block is taken.
     chacha_i, chacha_o : streams of ChaChaBlock and of four 128-bit beats for each
         Each pair when the config has the cipher.
     poly_r : Out(stream of 256)
@@ -103,9 +104,9 @@ class Cipher(wiring.Component):
             elif chosen:
                 m.d.sync += signal.eq(is_any(self.encr, chosen))
 
-        # `chain` is the IV as it goes by and then the last CBC block; `block` gathers a CBC block or
-        # holds E_K(J0); `out` is shifted out word by word: ciphertext, key stream or a generated IV.
-        chain, block, out = Signal(128), Signal(128), Signal(128)
+        # `nonce` is the IV of a counter mode as it goes by; `block` gathers a CBC block, the first one on top of its
+        # IV, or holds E_K(J0); `out` is shifted out word by word: ciphertext, key stream or a generated IV.
+        nonce, block, out = Signal(64), Signal(128), Signal(128)
         # Words gathered in `block`, words left in `out`, in unary.
         gathered, gathered_all = Signal(4), Signal()
         out_left, out_any = Signal(4), Signal()
@@ -113,6 +114,8 @@ class Cipher(wiring.Component):
         block_last, flying_last, out_last = Signal(), Signal(), Signal()
         flying = Signal()
         make_iv = Signal()
+        # The block at hand is the first, and its IV came from the frame: no answer of the core goes into it.
+        first = Signal()
 
         words = word_bits(config)
         number = Signal(words)
@@ -121,7 +124,6 @@ class Cipher(wiring.Component):
         mask_due = Signal()
         counting = Signal()
         iv_half = Signal()
-        iv_left = Signal(64)
 
         valid = Signal()
         held = Signal(PassWord)
@@ -133,43 +135,6 @@ class Cipher(wiring.Component):
         # section 3).
         prefix = Signal(32)
         m.d.comb += prefix.eq(Mux(ccm, Cat(self.salt[8:], C(3, 8)), self.salt))
-
-        # Requests.
-        asking, taken = Signal(), Signal()
-        request = Signal(128)
-        if config.has_aes:
-            m.d.comb += [
-                self.aes_i.valid.eq(asking & ~des & ~chacha),
-                self.aes_i.payload.eq(request),
-                taken.eq(self.aes_i.ready),
-            ]
-        if config.has_des:
-            m.d.comb += [self.des_i.valid.eq(asking & des), self.des_i.payload.eq(request)]
-            with m.If(des):
-                m.d.comb += taken.eq(self.des_i.ready)
-        if config.has_chacha:
-            m.d.comb += [
-                self.chacha_i.valid.eq(asking & chacha),
-                self.chacha_i.p.counter.eq(request[:32]),
-                self.chacha_i.p.nonce.eq(request[32:]),
-            ]
-            with m.If(chacha):
-                m.d.comb += taken.eq(self.chacha_i.ready)
-        # Nothing is left of a request that was taken. Key set-up relies on it, whose own are zero (lanes.py).
-        with m.If(asking & taken):
-            m.d.sync += [asking.eq(0), request.eq(0)]
-        with m.If(~asking):
-            with m.If(make_iv):
-                m.d.sync += [request.eq(self.iv), asking.eq(1), make_iv.eq(0), flying.eq(1)]
-            with m.Elif(cbc & gathered_all & ~flying):
-                m.d.sync += [
-                    request.eq(block ^ chain), asking.eq(1), gathered.eq(0), flying.eq(1), flying_last.eq(block_last),
-                ]
-            with m.Elif(counting & ~blocks_left[-1]):
-                m.d.sync += [
-                    request.eq(Cat(number, C(0, 32 - words), chain[:64], prefix)), asking.eq(1),
-                    number.eq(number + 1), blocks_left.eq(blocks_left - 1),
-                ]
 
         # Answers.
         ended = Signal()  # the last word has left
@@ -215,14 +180,53 @@ class Cipher(wiring.Component):
             with m.Else():
                 m.d.sync += [out.eq(Mux(des, answer << 64, answer)), out_left.eq(Mux(des, 0b0011, 0b1111))]
             with m.If(cbc):
-                m.d.sync += [chain.eq(answer), flying.eq(0), out_last.eq(flying_last)]
+                m.d.sync += [flying.eq(0), out_last.eq(flying_last)]
+
+        # Requests.
+        asking, taken = Signal(), Signal()
+        request = Signal(128)
+        if config.has_aes:
+            m.d.comb += [
+                self.aes_i.valid.eq(asking & ~des & ~chacha),
+                self.aes_i.payload.eq(request),
+                taken.eq(self.aes_i.ready),
+            ]
+        if config.has_des:
+            m.d.comb += [self.des_i.valid.eq(asking & des), self.des_i.payload.eq(request)]
+            with m.If(des):
+                m.d.comb += taken.eq(self.des_i.ready)
+        if config.has_chacha:
+            m.d.comb += [
+                self.chacha_i.valid.eq(asking & chacha),
+                self.chacha_i.p.counter.eq(request[:32]),
+                self.chacha_i.p.nonce.eq(request[32:]),
+            ]
+            with m.If(chacha):
+                m.d.comb += taken.eq(self.chacha_i.ready)
+        # A core's last answer stays at its output until it takes the next block, which is chained to it there.
+        with m.If(~asking):
+            with m.If(make_iv):
+                m.d.sync += [request.eq(self.iv), asking.eq(1), make_iv.eq(0), flying.eq(1)]
+            with m.Elif(cbc & gathered_all & (~flying | take)):
+                m.d.sync += [
+                    request.eq(block ^ Mux(first, 0, answer)), asking.eq(1), gathered.eq(0), flying.eq(1),
+                    flying_last.eq(block_last), first.eq(0),
+                ]
+            with m.Elif(counting & ~blocks_left[-1]):
+                m.d.sync += [
+                    request.eq(Cat(number, C(0, 32 - words), nonce, prefix)), asking.eq(1),
+                    number.eq(number + 1), blocks_left.eq(blocks_left - 1),
+                ]
+        # Nothing is left of a request that was taken. Key set-up relies on it, whose own are zero (lanes.py).
+        with m.If(asking & taken):
+            m.d.sync += [asking.eq(0), request.eq(0)]
 
         # Words.
         word = self.i.p
         ready = Signal()
         m.d.comb += self.i.ready.eq(ready)
         emit = Signal()
-        emit_data = Signal(32)
+        emit_data, made_word, onto = Signal(32), Signal(32), Signal(32)
         shift = Signal()
         # Sticky, since a CBC block comes out after the last word went in.
         in_body, body = Signal(), Signal()
@@ -237,22 +241,24 @@ class Cipher(wiring.Component):
             in_block.eq(cbc & body),
             made.eq(is_iv & self.generate),
             streamed.eq(counter & is_body),
+            made_word.eq(Mux(iv_half, self.iv[:32], self.iv[32:])),
+            onto.eq(Mux(first & is_body, Mux(des, block[32:64], block[96:]), 0)),
             go.eq(~(streamed | (made & cbc)) | out_any),
             emit.eq(~valid & Mux(in_block, out_any, self.i.valid & go)),
             ready.eq(Mux(in_block, ~gathered_all, ~valid & go)),
             shift.eq(emit & (in_block | streamed | (made & cbc))),
             emit_data.eq(
-                Mux(in_block | (made & cbc), 0, Mux(made, iv_left[32:], word.data))
+                Mux(in_block | (made & cbc), 0, Mux(made, made_word, word.data))
                 ^ Mux(in_block | streamed | (made & cbc), out[96:], 0)
             ),
         ]
+        with m.If(cbc & self.i.valid & ready):
+            m.d.sync += block.eq(Cat(word.data ^ onto, block[:96]))
         with m.If(in_block & self.i.valid & ready):
-            m.d.sync += [
-                block.eq(Cat(word.data, block[:96])), gathered.eq(Cat(C(1, 1), gathered)), block_last.eq(word.last),
-            ]
+            m.d.sync += [gathered.eq(Cat(C(1, 1), gathered)), block_last.eq(word.last)]
 
         if config.has_ccm:
-            m.d.comb += self.nonce.eq(chain[:64])
+            m.d.comb += self.nonce.eq(nonce)
             with m.If(emit):
                 m.d.sync += self.covered.eq(Mux(ccm, word.data, emit_data))
                 with m.If(is_iv & iv_half):
@@ -264,7 +270,7 @@ class Cipher(wiring.Component):
             with m.If(in_block):
                 m.d.sync += [held.size.eq(0), held.kind.eq(Kind.BODY), held.last.eq(out_last & ~out_left[1])]
             with m.Elif(is_iv):
-                m.d.sync += [chain.eq(Cat(emit_data, chain[:96])), iv_left.eq(iv_left << 32), iv_half.eq(~iv_half)]
+                m.d.sync += [nonce.eq(Cat(emit_data, nonce[:32])), iv_half.eq(~iv_half)]
                 with m.If(iv_half):
                     m.d.sync += counting.eq(1)
         with m.If(shift):
@@ -276,7 +282,7 @@ class Cipher(wiring.Component):
         body_words = self.body_words[:words]
         with m.If(self.start):
             m.d.sync += [
-                make_iv.eq(cbc & self.generate), iv_left.eq(self.iv), iv_half.eq(0), in_body.eq(0),
+                make_iv.eq(cbc & self.generate), first.eq(~self.generate), iv_half.eq(0), in_body.eq(0),
                 number.eq(~(chacha | ccm)), counting.eq(0), ended.eq(0),
                 blocks_left.eq(Mux(
                     chacha, (body_words + 15) >> 4, (Mux(counter, body_words, 0) + Mux(self.tag, 3, -1)) >> 2

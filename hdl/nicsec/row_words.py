@@ -42,6 +42,7 @@ class RowWords(wiring.Component):
         left = Signal(5)
         held = Signal(128)
         in_row = Signal(3)
+        forget = Signal()
 
         m.d.comb += [
             self.row_req.p.slot.eq(self.first.slot),
@@ -69,9 +70,11 @@ class RowWords(wiring.Component):
                 with m.If(self.o.ready):
                     m.d.sync += [held.eq(held << 32), in_row.eq(in_row - 1), left.eq(left - 1)]
                     with m.If(left == 1):
-                        # A midstate is as good as a key: it does not stay here.
-                        m.d.sync += held.eq(0)
+                        m.d.comb += forget.eq(1)
                         m.next = "IDLE"
                     with m.Elif(in_row == 1):
                         m.next = "ASK"
+        # A midstate is as good as a key: it does not stay here. Outside, so that synthesis finds a reset in it.
+        with m.If(forget):
+            m.d.sync += held.eq(0)
         return m

@@ -171,6 +171,7 @@ class Sequencer(wiring.Component):
         key_row = Signal()
 
         constants = []
+        forget_row, forget_lead = Signal(), Signal()
 
         def hold(target, value):
             """Let ``target`` have ``value`` from the next cycle on, or all the time if that is constant."""
@@ -335,7 +336,7 @@ class Sequencer(wiring.Component):
                 m.next = "NEXT-ROW"
             with m.State("NEXT-ROW"):
                 # Rows 1 and 2 are the cipher key, row 3 is H, row 4 the key of a MAC; none of them stays here.
-                m.d.sync += row.eq(0)
+                m.d.comb += forget_row.eq(1)
                 with m.If(needs_key & key_row):
                     m.next = "ASK"
                 if config.has_mac_subkeys:
@@ -412,11 +413,16 @@ class Sequencer(wiring.Component):
                     m.next = "PASS"
 
             with m.State("VERDICT"):
-                m.d.sync += [claim.eq(0), lead.eq(0)]
-                m.d.comb += self.verdict.valid.eq(1)
+                m.d.sync += claim.eq(0)
+                m.d.comb += [self.verdict.valid.eq(1), forget_lead.eq(1)]
                 with m.If(self.verdict.ready):
                     m.d.comb += self.job.ready.eq(1)
                     m.d.sync += [self.emit.eq(status == Status.SUCCESS), self.drop.eq(status != Status.SUCCESS)]
                     m.next = "IDLE"
+        # Behind all that sets them, so that synthesis finds resets in it and not an AND a bit.
+        with m.If(forget_row):
+            m.d.sync += row.eq(0)
+        with m.If(forget_lead):
+            m.d.sync += lead.eq(0)
         m.d.comb += constants
         return m

@@ -90,10 +90,10 @@ class Ghash(wiring.Component):
         with m.If(self.wipe):
             m.d.sync += wiping.eq(1)
         with m.If(self.h.ready):
-            with m.If(self.h.valid):
-                m.d.sync += [subkey.eq(self.h.payload[::-1]), keyed.eq(1), wiping.eq(0)]
-            with m.Elif(wiping):
-                m.d.sync += [subkey.eq(0), keyed.eq(0), wiping.eq(0)]
+            with m.If(self.h.valid | wiping):
+                m.d.sync += [subkey.eq(self.h.payload[::-1]), keyed.eq(self.h.valid), wiping.eq(0)]
+        with m.If(self.h.ready & wiping & ~self.h.valid):
+            m.d.sync += subkey.eq(0)
         return m
 
     def _multiple(self, subkey, x):
@@ -109,33 +109,40 @@ class Ghash(wiring.Component):
         """Horner's rule, highest digit first: z = z x^digit + digit of x times H, folded.
 
         The last digit of a block that is not the message's last waits for the next block, and that is added to the sum
-        as it comes. Without a message ``x`` and ``z`` are zero, and so the sum is, so the first block needs no other
+        on its way into ``x``. Without a message ``x`` and ``z`` are zero, and so the sum is, so the first block needs no other
         way. That is four LUTs a bit with digits of four.
         """
         d = self._digit
         steps = -(-128 // d)
         x, z = Signal(steps * d), Signal(128)
-        first, last, go, load = Signal(), Signal(), Signal(), Signal()
+        last, go, load, ends = Signal(), Signal(), Signal(), Signal()
         step = Signal(range(steps))
         wide, total = Signal(128 + d), Signal(128)
+        # Two bits of the digit times H are a LUT.
+        rows = [Mux(x[len(x) - d + n], subkey << n, 0) for n in range(d)]
+        pairs = [Signal(128 + d, name=f"pair_{n}") for n in range(0, d, 2)]
         m.d.comb += [
-            wide.eq(Mux(first, 0, z << d) ^ self._multiple(subkey, x)),
+            *(pair.eq(reduce(xor, rows[2 * n : 2 * n + 2])) for n, pair in enumerate(pairs)),
+            wide.eq((z << d) ^ reduce(xor, pairs)),
             total.eq(self._fold(wide)),
             load.eq(full & ~final & (~running | last)),
             go.eq(running & (~last | final | full)),
+            ends.eq(final & ~running & ~self.o.valid),
             self.working.eq(go),
         ]
-        m.d.sync += first.eq(load)
         with m.If(load | go):
             m.d.sync += x.eq(Mux(load, total ^ block, x << d))
         with m.If(go):
             m.d.sync += [z.eq(total), step.eq(step + 1), last.eq(step == steps - 2)]
             with m.If(last):
                 m.d.sync += [running.eq(0), step.eq(0)]
-        with m.Elif(final & ~running & ~self.o.valid):
-            m.d.sync += [z.eq(0), final.eq(0), self.o.payload.eq(z[::-1]), self.o.valid.eq(1)]
+        with m.If(ends):
+            m.d.sync += [final.eq(0), self.o.payload.eq(z[::-1]), self.o.valid.eq(1)]
         with m.If(load):
             m.d.sync += [running.eq(1), full.eq(0), final.eq(block_last)]
+        # Last, so that synthesis finds a reset in it and not an AND. What was in z is in x then.
+        with m.If(load | ends):
+            m.d.sync += z.eq(0)
 
     def _in_two_stages(self, m, subkey, block, block_last, full, running, final):
         """The same with a register between: product = digit of x times H, then z = z x^digit + product, folded.
