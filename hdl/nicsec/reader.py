@@ -67,34 +67,31 @@ class Reader(wiring.Component):
         asked, read, out = (Signal(PassWord, name=name) for name in ("asked", "read", "out"))
         asked_valid, read_valid, out_valid = Signal(), Signal(), Signal()
 
+        # Where a word is, is told by flags that change as the position goes by, so nothing but sums has a carry chain.
+        step = Signal()
+        following = Signal.like(at)
+        heading, in_body = Signal(2), Signal()
         kind = Signal(Kind)
-        with m.If(~self.esp | (at < self.first + 2)):
+        m.d.comb += [step.eq(self.en & active), following.eq(at + 1)]
+        with m.If(~self.esp | heading.any()):
             m.d.comb += kind.eq(Kind.HEADER)
-        with m.Elif(at < self.body):
-            m.d.comb += kind.eq(Kind.IV)
-        with m.Else():
+        with m.Elif(in_body | (at == self.body)):
             m.d.comb += kind.eq(Kind.BODY)
+        with m.Else():
+            m.d.comb += kind.eq(Kind.IV)
+        with m.If(step):
+            m.d.sync += [heading.eq(heading >> 1), in_body.eq(~heading.any() & (in_body | (at == self.body)))]
+        with m.If(self.start):
+            m.d.sync += [heading.eq(0b11), in_body.eq(0)]
 
         source = Signal.like(at)
         m.d.comb += source.eq(at)
         if self._routed:
-            index = Signal.like(at)
-            route = self.route
-            with m.If(route.active):
-                with m.If((index >= _DESTINATION) & (index < _DESTINATION + _ADDRESS)):
-                    m.d.comb += source.eq(at + route.end - (_DESTINATION + _ADDRESS))
-                with m.Elif((index >= route.first) & (index < route.first + _ADDRESS)):
-                    m.d.comb += source.eq(at - route.first + _DESTINATION)
-                with m.Elif((index >= route.first) & (index < route.end)):
-                    m.d.comb += source.eq(at - _ADDRESS)
-            with m.If(self.start):
-                m.d.sync += index.eq(0)
-            with m.Elif(self.en & active):
-                m.d.sync += index.eq(index + 1)
+            m.d.comb += source.eq(at + self._shift(m, step))
 
         m.d.comb += [
             self.en.eq(~out_valid | self.o.ready),
-            last.eq(((at + 1) << 2) >= self.end),
+            last.eq(Mux(self.end[:2].any(), at, following) == self.end[2:]),
             self.o.valid.eq(out_valid),
             self.o.p.data.eq(self.word),
             self.o.p.size.eq(out.size),
@@ -114,7 +111,35 @@ class Reader(wiring.Component):
                 out.eq(read),
             ]
             with m.If(active):
-                m.d.sync += [at.eq(at + 1), active.eq(~last)]
+                m.d.sync += [at.eq(following), active.eq(~last)]
         with m.If(self.start):
             m.d.sync += [at.eq(self.first), active.eq(1)]
         return m
+
+    def _shift(self, m, step):
+        """How far from its place the word at hand is read: not at all, but for the addresses of ``route``."""
+        route = self.route
+        # Number of the next word.
+        index = Signal.like(self.addr)
+        # Words that are left of the destination, and of the address that goes there.
+        destination, first = Signal(_ADDRESS), Signal(_ADDRESS)
+        others = Signal()
+        shift = Signal.like(self.addr)
+        with m.If(destination.any()):
+            m.d.comb += shift.eq(route.end - (_DESTINATION + _ADDRESS))
+        with m.Elif(first.any()):
+            m.d.comb += shift.eq(_DESTINATION - route.first)
+        with m.Elif(others):
+            m.d.comb += shift.eq(-_ADDRESS)
+        with m.If(step):
+            m.d.sync += [
+                index.eq(index + 1), destination.eq(destination >> 1), first.eq(first >> 1),
+                others.eq((others | (first == 1)) & (index != route.end)),
+            ]
+            with m.If(route.active & (index == _DESTINATION)):
+                m.d.sync += destination.eq((1 << _ADDRESS) - 1)
+            with m.If(route.active & (index == route.first)):
+                m.d.sync += first.eq((1 << _ADDRESS) - 1)
+        with m.If(self.start):
+            m.d.sync += [index.eq(1), destination.eq(0), first.eq(0), others.eq(0)]
+        return shift
