@@ -135,17 +135,24 @@ class Mutable(wiring.Component):
             with m.If(self.status == Status.SUCCESS):
                 m.d.sync += self.status.eq(status)
 
-        in_options, last_of_header = Signal(), Signal()
+        next_index, fixed_words, fixed, last_of_header, optional = (
+            Signal.like(index), Signal(range(_IPV6_WORDS + 1)), Signal(), Signal(), Signal()
+        )
+        # Behind the length of an IPv6 extension header: the word behind the header.
+        behind = Signal.like(index)
         m.d.comb += [
-            in_options.eq(
-                self.enable & (index >= Mux(self.ipv6, _IPV6_WORDS, _IPV4_WORDS)) & (index < self.header_words)
-            ),
-            last_of_header.eq(index + 1 == self.header_words),
+            next_index.eq(index + 1),
+            fixed_words.eq(Mux(self.ipv6, _IPV6_WORDS, _IPV4_WORDS)),
+            fixed.eq(self.header_words == fixed_words),
+            last_of_header.eq(next_index == self.header_words),
         ]
+        m.d.sync += behind.eq(next_index + Cat(C(1, 1), units))
 
         def finish():
             """The word is ready to go, or in a scan to be forgotten."""
-            m.d.sync += index.eq(index + 1)
+            m.d.sync += [
+                index.eq(next_index), optional.eq((optional | (next_index == fixed_words)) & ~last_of_header),
+            ]
             with m.If(scanning):
                 m.next = "TAKE"
                 with m.If(last_of_header):
@@ -163,7 +170,7 @@ class Mutable(wiring.Component):
                     m.next = "MASK"
             with m.State("MASK"):
                 m.d.sync += self.icv_end.eq(self.enable & (icv_left == 1))
-                with m.If(in_options):
+                with m.If(self.enable & optional):
                     m.next = "OPTIONS"
                 with m.Else():
                     finish()
@@ -187,7 +194,7 @@ class Mutable(wiring.Component):
                                 with m.If(~self.ipv6 & redirected):
                                     m.d.sync += held.data.eq(destination)
                         with m.If(self.iv_words.any() & (
-                            (index + 1 == self.icv_start) | (index + 2 == self.icv_start)
+                            (next_index == self.icv_start) | (index + 2 == self.icv_start)
                         )):
                             m.d.sync += held.kind.eq(Kind.IV)
                         with m.If(index == self.icv_start):
@@ -260,8 +267,8 @@ class Mutable(wiring.Component):
                         with m.If(scanning & (byte != 0)):
                             m.d.sync += [
                                 self.route.active.eq(1),
-                                self.route.first.eq(index + 2 + (units << 1) - (byte << 2)),
-                                self.route.end.eq(index + 2 + (units << 1)),
+                                self.route.first.eq(behind - (byte << 2)),
+                                self.route.end.eq(behind),
                             ]
                             with m.If((option_length != 0) & (option_length != 2)):
                                 bad(Status.UNSUPPORTED)
@@ -281,11 +288,12 @@ class Mutable(wiring.Component):
 
         with m.If(self.start):
             m.d.sync += [
-                index.eq(0), icv_left.eq(0), scanning.eq(self.scan),
+                index.eq(0), optional.eq(0), icv_left.eq(0), scanning.eq(self.scan),
                 phase.eq(Mux(self.ipv6, _Phase.HEADER_NEXT, _Phase.TYPE)),
-                left.eq((self.header_words - _IPV4_WORDS) << 2),
+                # Of an IPv4 header; IPv6's tell theirs.
+                left.eq((self.header_words[:4] - _IPV4_WORDS)[:4] << 2),
             ]
             # A header without options is not scanned, and must not inherit what the last scan found.
-            with m.If(self.scan | (self.header_words <= Mux(self.ipv6, _IPV6_WORDS, _IPV4_WORDS))):
+            with m.If(self.scan | fixed):
                 m.d.sync += [self.status.eq(Status.SUCCESS), redirected.eq(0), self.route.active.eq(0)]
         return m
