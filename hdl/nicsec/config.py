@@ -231,7 +231,7 @@ PRESETS = {
         ghash_digit=13,
     ),
     "basic": Config(),
-    "gigabit": Config(lanes=2, ghash_digit=4, sa_slots=64, checksum=False, utilisation=False),
+    "gigabit": Config(lanes=2, ghash_digit=5, sa_slots=64, checksum=False, utilisation=False),
     "10g": Config(lanes=32, units="shared", sa_slots=128),
     "full": Config(encr=tuple(ENCR_NAMES), auth=tuple(AUTH_NAMES), max_frame=9600, sa_slots=64),
 }

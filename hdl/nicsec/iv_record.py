@@ -18,7 +18,7 @@ _PASSES = 4
 
 class IVRecord(wiring.Component):
     """Makes a verdict's beats: a success is preceded by the IVs of its judged passes, in their order, each of which
-    takes two cycles.
+    takes three cycles.
 
     Parameters
     ----------
@@ -52,42 +52,45 @@ class IVRecord(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # Half of an IV in each memory, and of its op and slot. What a look finds is there a cycle later.
+        # An IV is in two rows, with half of its op and slot in either. They are read one behind the other.
         marks = Cat(self.op, self.slot)
-        half_marks = len(marks) // 2
-        halves = (marks[half_marks:], marks[:half_marks])
+        part = (len(marks) + 1) // 2
         waiting = Signal(_PASSES)
         half = Signal(2)
-        first = Signal(range(_PASSES))
-        reads = []
-        for n, (name, mark) in enumerate(zip(("high", "low"), halves, strict=True)):
-            m.submodules[name] = memory = Memory(
-                shape=32 + len(mark), depth=_PASSES, init=[], attrs={"ram_style": "block", "no_rw_check": 1}
-            )
-            write, read = memory.write_port(), memory.read_port()
-            m.d.comb += [
-                write.addr.eq(self.number), write.data.eq(Cat(self.word, mark)),
-                write.en.eq(self.word_valid & (half == n)), read.addr.eq(first),
-            ]
-            reads.append(read)
+        first, second = Signal(range(_PASSES)), Signal()
+        m.submodules.rows = rows = Memory(
+            shape=32 + part, depth=2 * _PASSES, init=[], attrs={"ram_style": "block", "no_rw_check": 1}
+        )
+        write, read = rows.write_port(), rows.read_port()
+        m.d.comb += [
+            write.addr.eq(Cat(half[0], self.number)),
+            write.data.eq(Cat(self.word, Mux(half[0], marks[:part], marks[part:]))),
+            write.en.eq(self.word_valid & ~half[1]),
+            read.addr.eq(Cat(second, first)),
+        ]
         with m.If(self.start):
             m.d.sync += [half.eq(0), waiting.eq(waiting | (self.judged << self.number))]
         with m.Elif(self.word_valid & ~half[1]):
             m.d.sync += half.eq(half + 1)
 
+        high = Signal.like(read.data, reset_less=True)
         looked = Signal()
         last = Signal()
         for n in reversed(range(_PASSES)):
             with m.If(waiting[n]):
                 m.d.comb += first.eq(n)
-        m.d.sync += looked.eq(self.status.valid & ~(self.o.valid & self.o.ready))
+        with m.If(~looked):
+            m.d.sync += high.eq(read.data)
+        m.d.sync += [second.eq(self.status.valid & ~last), looked.eq(second)]
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += [second.eq(0), looked.eq(0)]
         m.d.comb += [
             last.eq((self.status.payload != Status.SUCCESS) | ~waiting.any()),
             self.o.valid.eq(self.status.valid & (last | looked)),
             self.o.p.status.eq(self.status.payload),
             self.o.p.last.eq(last),
-            Cat(self.o.p.iv.op, self.o.p.iv.slot).eq(Cat(reads[1].data[32:], reads[0].data[32:])),
-            self.o.p.iv.iv.eq(Cat(reads[1].data[:32], reads[0].data[:32])),
+            Cat(self.o.p.iv.op, self.o.p.iv.slot).eq(Cat(read.data[32:], high[32:])),
+            self.o.p.iv.iv.eq(Cat(read.data[:32], high[:32])),
             self.status.ready.eq(self.o.ready & last),
         ]
         with m.If(self.o.valid & self.o.ready):

@@ -109,8 +109,8 @@ class Ghash(wiring.Component):
         """Horner's rule, highest digit first: z = z x^digit + digit of x times H, folded.
 
         The last digit of a block that is not the message's last waits for the next block, and that is added to the sum
-        on its way into ``x``. Without a message ``x`` and ``z`` are zero, and so the sum is, so the first block needs no other
-        way. That is four LUTs a bit with digits of four.
+        on its way into ``x``. Without a message ``x`` and ``z`` are zero, and so the sum is: the first block needs no
+        way of its own. That is four LUTs a bit with digits of four.
         """
         d = self._digit
         steps = -(-128 // d)
