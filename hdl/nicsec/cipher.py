@@ -47,6 +47,8 @@ class Cipher(wiring.Component):
     busy : Out(1)
         Key stream that the pass had no use for is still to be swallowed.
     aes_i, aes_o : streams of 128-bit blocks
+    aes_chain : Out(1)
+        Beside ``aes_i``: the core adds its last result; low when nothing is asked.
     des_i, des_o : streams of 64-bit blocks
         An answer that was taken stays there until the next block is taken.
     chacha_i, chacha_o : streams of ChaChaBlock and of four 128-bit beats for each
@@ -74,7 +76,7 @@ class Cipher(wiring.Component):
         if config.has_ccm:
             ports |= {"covered": Out(32), "nonce": Out(64), "nonce_valid": Out(1)}
         if config.has_aes:
-            ports |= {"aes_i": Out(stream.Signature(128)), "aes_o": In(stream.Signature(128))}
+            ports |= {"aes_i": Out(stream.Signature(128)), "aes_o": In(stream.Signature(128)), "aes_chain": Out(1)}
         if config.has_des:
             ports |= {"des_i": Out(stream.Signature(64)), "des_o": In(stream.Signature(64))}
         if config.has_chacha:
@@ -111,8 +113,9 @@ class Cipher(wiring.Component):
         gathered, gathered_all = Signal(4), Signal()
         out_left, out_any = Signal(4), Signal()
         m.d.comb += [gathered_all.eq(Mux(des, gathered[1], gathered[3])), out_any.eq(out_left[0])]
-        block_last, flying_last, out_last = Signal(), Signal(), Signal()
-        flying = Signal()
+        block_last, asking_last, flying_last, out_last = Signal(), Signal(), Signal(), Signal()
+        # A block is in the core, and one behind it.
+        flying, overtaken = Signal(), Signal()
         make_iv = Signal()
         # The block at hand is the first, and its IV came from the frame: no answer of the core goes into it.
         first = Signal()
@@ -179,14 +182,14 @@ class Cipher(wiring.Component):
                 m.d.sync += [block.eq(answer), self.mask_valid.eq(1), mask_due.eq(0)]
             with m.Else():
                 m.d.sync += [out.eq(Mux(des, answer << 64, answer)), out_left.eq(Mux(des, 0b0011, 0b1111))]
-            with m.If(cbc):
-                m.d.sync += [flying.eq(0), out_last.eq(flying_last)]
+            m.d.sync += [flying.eq(overtaken), overtaken.eq(0), out_last.eq(flying_last & ~overtaken)]
 
         # Requests.
-        asking, taken = Signal(), Signal()
+        asking, taken, chain = Signal(), Signal(), Signal()
         request = Signal(128)
         if config.has_aes:
             m.d.comb += [
+                self.aes_chain.eq(chain & ~des),
                 self.aes_i.valid.eq(asking & ~des & ~chacha),
                 self.aes_i.payload.eq(request),
                 taken.eq(self.aes_i.ready),
@@ -203,14 +206,16 @@ class Cipher(wiring.Component):
             ]
             with m.If(chacha):
                 m.d.comb += taken.eq(self.chacha_i.ready)
-        # A core's last answer stays at its output until it takes the next block, which is chained to it there.
+        # AES adds the block before to a block of CBC. To one of DES it is added here, from the core's output, where it
+        # stays until the core takes the next block.
         with m.If(~asking):
+            m.d.sync += asking_last.eq(0)
             with m.If(make_iv):
-                m.d.sync += [request.eq(self.iv), asking.eq(1), make_iv.eq(0), flying.eq(1)]
-            with m.Elif(cbc & gathered_all & (~flying | take)):
+                m.d.sync += [request.eq(self.iv), asking.eq(1), make_iv.eq(0)]
+            with m.Elif(cbc & gathered_all & (~des | ~flying | take)):
                 m.d.sync += [
-                    request.eq(block ^ Mux(first, 0, answer)), asking.eq(1), gathered.eq(0), flying.eq(1),
-                    flying_last.eq(block_last), first.eq(0),
+                    request.eq(block ^ Mux(des & ~first, answer, 0)), chain.eq(~first), asking.eq(1), gathered.eq(0),
+                    asking_last.eq(block_last), first.eq(0),
                 ]
             with m.Elif(counting & ~blocks_left[-1]):
                 m.d.sync += [
@@ -219,7 +224,8 @@ class Cipher(wiring.Component):
                 ]
         # Nothing is left of a request that was taken. Key set-up relies on it, whose own are zero (lanes.py).
         with m.If(asking & taken):
-            m.d.sync += [asking.eq(0), request.eq(0)]
+            m.d.sync += [asking.eq(0), request.eq(0), chain.eq(0)]
+            m.d.sync += [flying.eq(1), flying_last.eq(asking_last), overtaken.eq(flying & ~take)]
 
         # Words.
         word = self.i.p
@@ -287,6 +293,7 @@ class Cipher(wiring.Component):
                 blocks_left.eq(Mux(
                     chacha, (body_words + 15) >> 4, (Mux(counter, body_words, 0) + Mux(self.tag, 3, -1)) >> 2
                 )),
-                mask_due.eq(self.tag), self.mask_valid.eq(0), gathered.eq(0), out_left.eq(0),
+                mask_due.eq(self.tag), self.mask_valid.eq(0), gathered.eq(0), out_left.eq(0), flying.eq(0),
+                overtaken.eq(0),
             ]
         return m

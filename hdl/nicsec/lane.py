@@ -53,6 +53,8 @@ class Lane(wiring.Component):
         Rows of the SA table.
     claim, granted
         The crypto units.
+    aes_chain : Out(1)
+        Beside ``aes_i``: see :class:`~nicsec.crypto.aes.Aes`; low when nothing is asked.
     aes_key, aes_i, aes_o, <hash>_i, <hash>_o, ghash_h, ghash_i, ghash_o, mac_*, des_*, chacha_*,
     poly_* : streams
         Seams of docs/design.md section 8, as far as the config has the cores.
@@ -72,6 +74,8 @@ class Lane(wiring.Component):
             "granted": In(1),
             **crypto_members(config),
         }
+        if config.has_aes:
+            ports["aes_chain"] = Out(1)
         super().__init__({**ports, **lane_crypto_members(config)})
 
     def elaborate(self, platform):
@@ -317,6 +321,7 @@ class Lane(wiring.Component):
         if config.has_aes:
             connect(m, sequencer.aes_key, flipped(self.aes_key))
             connect(m, cipher.aes_i, flipped(self.aes_i))
+            m.d.comb += self.aes_chain.eq(cipher.aes_chain)
             connect(m, flipped(self.aes_o), cipher.aes_o)
 
         # Words of an ESP pass go back where they came from, and the ICV lies behind them; of an AH pass only

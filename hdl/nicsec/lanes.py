@@ -109,6 +109,8 @@ class Lanes(wiring.Component):
             m.d.sync += lane.granted.eq(lane.claim)
         own = private(config, {**crypto_members(config), **lane_crypto_members(config)})
         join(m, {name: member for name, member in own.items() if name not in shared}, lane, units)
+        if config.has_aes:
+            m.d.comb += units.aes_chain.eq(lane.aes_chain)
         m.d.comb += units.wipe.eq(_released(m, f"units{number}", claim))
 
     def _activity(self, m):

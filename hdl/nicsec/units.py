@@ -34,6 +34,8 @@ class Units(wiring.Component):
         Strobe: every key, subkey and chaining state is forgotten.
     working : Out(StructLayout)
         With utilisation: for each kind of unit that is here, whether it does a unit of work (:class:`Activity`).
+    aes_chain : In(1)
+        With an AES: see :class:`~nicsec.crypto.aes.Aes`.
     aes_key, aes_i, aes_o, <hash>_i, <hash>_o, ghash_h, ghash_i, ghash_o, des_*, chacha_*, poly_* : streams
         Seams of docs/design.md section 8.
     """
@@ -44,7 +46,9 @@ class Units(wiring.Component):
         # A seam's name begins with its unit's; hash cores have several.
         self._kinds = [kind for kind in units_of(config) if kind == "hash" or f"{kind[:6]}_i" in members]
         working = {"working": Out(data.StructLayout(dict.fromkeys(self._kinds, 1)))} if config.utilisation else {}
-        super().__init__({"wipe": In(1), **working} | {name: member.flip() for name, member in members.items()})
+        self._has_aes = "aes_i" in members
+        chain = {"aes_chain": In(1)} if self._has_aes else {}
+        super().__init__({"wipe": In(1), **working, **chain} | {name: member.flip() for name, member in members.items()})
 
     def elaborate(self, platform):
         m = Module()
@@ -65,7 +69,8 @@ class Units(wiring.Component):
 
         iterative = config.units == "private"
         if config.has_aes and iterative:
-            attach("aes", wiped(Aes(sbox=config.aes_sbox)), key="aes_key", port="key")
+            aes = attach("aes", wiped(Aes(sbox=config.aes_sbox)), key="aes_key", port="key")
+            m.d.comb += aes.chain.eq(self.aes_chain)
         if config.has_cbc_mac and iterative:
             attach("mac", wiped(Aes(sbox=config.aes_sbox)), key="mac_key", port="key")
         if config.has_ghash and iterative:

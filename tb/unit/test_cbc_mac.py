@@ -169,6 +169,7 @@ def sealed(requests, *, rng=None, config=CCM, cycles=None):
     m.submodules.aes = aes = Aes()
     m.submodules.mac_aes = mac_aes = Aes()
     connect(m, cipher.aes_i, aes.i)
+    m.d.comb += aes.chain.eq(cipher.aes_chain)
     connect(m, aes.o, cipher.aes_o)
     connect(m, feed.o, mac.i)
     connect(m, mac.mac_i, mac_aes.i)

@@ -44,6 +44,7 @@ def bench(config=CONFIG):
     m.submodules.aes = aes = Aes()
     m.submodules.ghash = ghash = Ghash()
     connect(m, cipher.aes_i, aes.i)
+    m.d.comb += aes.chain.eq(cipher.aes_chain)
     connect(m, aes.o, cipher.aes_o)
     connect(m, tag.ghash_i, ghash.i)
     connect(m, ghash.o, tag.ghash_o)

@@ -65,6 +65,8 @@ def build(config):
         ends = getattr(lane, name), getattr(units, name)
         connect(m, *(ends if member.flow == Out else ends[::-1]))
     m.d.comb += lane.granted.eq(lane.claim)
+    if config.has_aes:
+        m.d.comb += units.aes_chain.eq(lane.aes_chain)
     return m, lane
 
 

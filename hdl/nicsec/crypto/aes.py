@@ -15,8 +15,8 @@ class Aes(wiring.Component):
     """Encrypts blocks with AES-128, -192 or -256.
 
     Two blocks are in flight, one a half-round behind the other. A block's result is offered 21, 25 or 29 cycles
-    after the block was accepted; a stream of blocks takes one every 10, 12 or 14 cycles, a chain (CBC) one every
-    21, 25 or 29. A key's first beat is taken when no block is inside; the first block under it is taken 44, 52 or
+    after the block was accepted; a stream of blocks takes one every 10, 12 or 14 cycles, a ``chain`` one every 20, 24
+    or 28. A key's first beat is taken when no block is inside; the first block under it is taken 44, 52 or
     60 cycles later. Nothing depends on data or key bits, only on the key's size.
 
     A block that is offered no earlier than the key's first beat is encrypted under that key: while ``key`` is
@@ -34,6 +34,8 @@ class Aes(wiring.Component):
         Two beats a key.
     i, o : In(stream of 128), Out(stream of 128)
         Plaintext and ciphertext blocks, in order; first byte in bits 127:120.
+    chain : In(1)
+        Beside ``i``: it is added to the result of the block before it, which need not have been offered yet (CBC).
     wipe : In(1)
         A pulse overwrites the round keys with zeros, as soon as no block is inside.
     busy : Out(1)
@@ -45,6 +47,7 @@ class Aes(wiring.Component):
     key: In(stream.Signature(AesKey()))
     i: In(stream.Signature(128))
     o: Out(stream.Signature(128))
+    chain: In(1)
     wipe: In(1)
     busy: Out(1)
     working: Out(1)
@@ -67,12 +70,14 @@ class Aes(wiring.Component):
         near_left, far_left = Signal(4, reset_less=True), Signal(4, reset_less=True)
         final = Signal()
         free = Signal(init=1)
-        loaded, load, run = Signal(), Signal(), Signal()
+        loaded, load, run, goes_on = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             run.eq(~(final & self.o.valid)),
             load.eq(self.i.valid & self.i.ready),
             # Two loads in successive cycles would end so too, and the second would find o occupied.
-            self.i.ready.eq(run & free & schedule.keyed & ~loaded & ~self.key.valid & ~schedule.wiping),
+            # A chain goes on when the last block inside ends, or has ended.
+            goes_on.eq(~self.chain | (~far & (final | ~near))),
+            self.i.ready.eq(run & free & goes_on & schedule.keyed & ~loaded & ~self.key.valid & ~schedule.wiping),
             schedule.left.eq(near_left),
             schedule.idle.eq(~near & ~far),
             schedule.wipe.eq(self.wipe),
@@ -92,14 +97,19 @@ class Aes(wiring.Component):
 
         # A free slot always takes up the input: with the S-boxes' outputs cleared, the round passes it on as it is.
         sub, double, addend = (Signal(128, reset_less=True) for _ in range(3))
-        shifted = Signal(128)
+        shifted, result, chained = Signal(128), Signal(128), Signal(128)
+        # The last result stays at the output behind its transfer.
+        m.d.comb += [
+            result.eq(shifted ^ schedule.round_key),
+            chained.eq(Mux(free & self.chain, Mux(final, result, self.o.payload), 0)),
+        ]
         m.d.comb += sub_bytes.en.eq(run)
         for column in range(4):
             for row in range(4):
                 source = 15 - (4 * ((column + row) % 4) + row)
                 m.d.comb += shifted.word_select(15 - (4 * column + row), 8).eq(sub_bytes.o.word_select(source, 16)[:8])
         with m.If(run):
-            m.d.sync += addend.eq(Mux(free, self.i.payload ^ schedule.first_key, schedule.round_key))
+            m.d.sync += addend.eq(Mux(free, self.i.payload ^ schedule.first_key, schedule.round_key) ^ chained)
             for k in range(16):
                 m.d.sync += Cat(sub.word_select(k, 8), double.word_select(k, 8)).eq(
                     Mux(free, 0, sub_bytes.o.word_select(k, 16))
@@ -123,5 +133,5 @@ class Aes(wiring.Component):
         with m.If(self.o.valid):
             m.d.sync += self.o.valid.eq(~self.o.ready)
         with m.Elif(final):
-            m.d.sync += [self.o.payload.eq(shifted ^ schedule.round_key), self.o.valid.eq(1)]
+            m.d.sync += [self.o.payload.eq(result), self.o.valid.eq(1)]
         return m
