@@ -153,6 +153,8 @@ class Sequencer(wiring.Component):
         lead = Signal(LeadRow)
         row = Signal(128)
         wanted = Signal(3 if config.has_mac_subkeys else 2)
+        # Row 2, which always comes behind row 1, is asked for ahead of the answer to that.
+        ask, ask_second = Signal(), Signal()
         params = self.params
         m.d.comb += [
             level.eq(self.job.p.levels[number[1]]),
@@ -161,7 +163,8 @@ class Sequencer(wiring.Component):
             self.number.eq(number),
             self.row_req.p.slot.eq(level.slot),
             self.row_req.p.op.eq(entry.op),
-            self.row_req.p.row.eq(wanted),
+            self.row_req.p.row.eq(Mux(ask_second, 2, wanted)),
+            self.row_req.valid.eq(ask | ask_second),
             self.verdict.payload.eq(status),
         ]
 
@@ -191,9 +194,12 @@ class Sequencer(wiring.Component):
             walks.eq(~self.job.p.bypass & (self.job.p.status == Status.SUCCESS)),
         ]
         m.d.sync += [self.emit.eq(0), self.drop.eq(0)]
+        with m.If(ask_second & self.row_req.ready):
+            m.d.sync += ask_second.eq(0)
         with m.FSM():
             with m.State("IDLE"):
-                m.d.sync += [number.eq(0), status.eq(self.job.p.status), claim.eq(0)]
+                # Without a level inside there are no passes for one.
+                m.d.sync += [number.eq(Mux(self.job.p.nested, 0, 2)), status.eq(self.job.p.status), claim.eq(0)]
                 # In the cycle behind a verdict its frame is still the one at work.
                 with m.If(self.job.valid & self.loaded_valid & ~self.emit & ~self.drop):
                     m.next = "COMPARED"
@@ -207,6 +213,7 @@ class Sequencer(wiring.Component):
                     m.d.sync += status.eq(Status.MALFORMED)
                 with m.Elif(walks):
                     m.d.comb += self.walk_start.eq(1)
+                    m.d.sync += claim.eq(self.job.p.bound)
                     m.next = "WALK"
             with m.State("WALK"):
                 m.d.sync += status.eq(self.walk_status)
@@ -270,17 +277,16 @@ class Sequencer(wiring.Component):
 
             with m.State("PASS"):
                 m.d.sync += [entry.eq(self.plan[number[:2]]), wanted.eq(0)]
-                with m.If(~self.units_idle):
-                    pass
-                with m.Elif(number == 4):
-                    m.next = "VERDICT"
-                with m.Elif(self.plan[number[:2]].active):
-                    m.next = "ASK"
-                with m.Else():
+                with m.If((number != 4) & ~self.plan[number[:2]].active):
                     m.d.sync += number.eq(number + 1)
+                with m.Elif(self.units_idle):
+                    m.next = "ASK"
+                    with m.If(number == 4):
+                        m.next = "VERDICT"
             with m.State("ASK"):
-                m.d.comb += self.row_req.valid.eq(1)
+                m.d.comb += ask.eq(1)
                 with m.If(self.row_req.ready):
+                    m.d.sync += ask_second.eq(wanted == 1)
                     m.next = "ANSWER"
             with m.State("ANSWER"):
                 m.d.comb += self.row_rsp.ready.eq(1)
@@ -339,6 +345,8 @@ class Sequencer(wiring.Component):
                 m.d.comb += forget_row.eq(1)
                 with m.If(needs_key & key_row):
                     m.next = "ASK"
+                    with m.If(wanted == 2):
+                        m.next = "ANSWER"
                 if config.has_mac_subkeys:
                     with m.Elif(needs_mac_key & (wanted < MAC_KEY_ROW)):
                         m.d.sync += wanted.eq(MAC_KEY_ROW)
