@@ -114,6 +114,8 @@ class Lane(wiring.Component):
             sequencer.walk_done.eq(walker.done),
             sequencer.walk_status.eq(walker.status),
             sequencer.plan.eq(walker.plan),
+            sequencer.informed.eq(walker.informed),
+            sequencer.esp.eq(walker.lead[0].control),
         ]
 
         # The read port belongs to the walker or to the reader, the row port to the walker, to key set-up,
@@ -132,7 +134,8 @@ class Lane(wiring.Component):
             buffer.en.eq(walking | reader.en),
             reader.word.eq(buffer.word),
         ]
-        row_users = [(walking, walker), (~walking & ~running, sequencer)]
+        early = sequencer.early
+        row_users = [(walking & ~early, walker), ((~walking | early) & ~running, sequencer)]
 
         summing, sum_done = Signal(), Signal()
         sum_result = Signal(16)

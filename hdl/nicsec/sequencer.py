@@ -10,7 +10,7 @@ from .crypto.aes_key import AesKey
 from .crypto.des import DesKey
 from .job import HeaderLayout, JobLayout, PassLayout, RegionLayout, byte_bits, word_bits
 from .packet_buffer import LoadedLayout
-from .sa_layout import MAC_KEY_ROW, LeadRow, RowRequest
+from .sa_layout import MAC_KEY_ROW, Control, LeadRow, RowRequest
 from .sa_rules import uses_cbc_mac
 from .suite import ah_iv_words, all_of, built, encrypts_with, is_any, iv_ops, judges_iv
 
@@ -68,6 +68,11 @@ class Sequencer(wiring.Component):
         The crypto units, from before the first pass to after the last.
     walk_start, walk_done, walk_status, plan
         The walker.
+    informed : In(1), esp : In(Control)
+        The walker knows the rows 0 of the level at hand, and needs no others of it; the control word of op 0.
+    early : Out(1)
+        Rows are fetched beside the walk: of a packet with one level, whose first pass encrypts with AES, the key is in
+        the core when the walk ends, or on its way.
     params : Out(PassParameters), plan_entry : Out(PassLayout)
     start : Out(1)
         Strobe: a pass, or with ``scan`` a scan ahead of one, begins.
@@ -106,6 +111,9 @@ class Sequencer(wiring.Component):
             "walk_done": In(1),
             "walk_status": In(Status),
             "plan": In(data.ArrayLayout(PassLayout(config), 4)),
+            "informed": In(1),
+            "esp": In(Control),
+            "early": Out(1),
             "params": Out(PassParameters(config)),
             "plan_entry": Out(PassLayout(config)),
             "start": Out(1),
@@ -155,6 +163,10 @@ class Sequencer(wiring.Component):
         wanted = Signal(3 if config.has_mac_subkeys else 2)
         # Row 2, which always comes behind row 1, is asked for ahead of the answer to that.
         ask, ask_second = Signal(), Signal()
+        # The walk has ended; a key is fetched beside it; this packet's first key is in the core.
+        walked, early, keyed = Signal(), Signal(), Signal()
+        # Where AES is the one core with keys of rows 1 and 2, there is no doubt whose they are.
+        may_be_early = config.has_aes and not (config.has_des or config.has_chacha or config.has_cbc_mac)
         params = self.params
         m.d.comb += [
             level.eq(self.job.p.levels[number[1]]),
@@ -162,10 +174,11 @@ class Sequencer(wiring.Component):
             self.op.eq(entry.op),
             self.number.eq(number),
             self.row_req.p.slot.eq(level.slot),
-            self.row_req.p.op.eq(entry.op),
+            self.row_req.p.op.eq(entry.op & ~early),
             self.row_req.p.row.eq(Mux(ask_second, 2, wanted)),
             self.row_req.valid.eq(ask | ask_second),
             self.verdict.payload.eq(status),
+            self.early.eq(early),
         ]
 
         control = lead.control
@@ -194,12 +207,15 @@ class Sequencer(wiring.Component):
             walks.eq(~self.job.p.bypass & (self.job.p.status == Status.SUCCESS)),
         ]
         m.d.sync += [self.emit.eq(0), self.drop.eq(0)]
+        with m.If(self.walk_done & early):
+            m.d.sync += walked.eq(1)
         with m.If(ask_second & self.row_req.ready):
             m.d.sync += ask_second.eq(0)
         with m.FSM():
             with m.State("IDLE"):
                 # Without a level inside there are no passes for one.
                 m.d.sync += [number.eq(Mux(self.job.p.nested, 0, 2)), status.eq(self.job.p.status), claim.eq(0)]
+                m.d.sync += keyed.eq(0)
                 # In the cycle behind a verdict its frame is still the one at work.
                 with m.If(self.job.valid & self.loaded_valid & ~self.emit & ~self.drop):
                     m.next = "COMPARED"
@@ -217,7 +233,8 @@ class Sequencer(wiring.Component):
                     m.next = "WALK"
             with m.State("WALK"):
                 m.d.sync += status.eq(self.walk_status)
-                with m.If(self.walk_done):
+                with m.If(self.walk_done | walked):
+                    m.d.sync += walked.eq(0)
                     with m.If(self.walk_status != Status.SUCCESS):
                         m.next = "VERDICT"
                     if config.checksum:
@@ -227,6 +244,13 @@ class Sequencer(wiring.Component):
                             m.next = "HEADERS"
                     with m.Else():
                         m.next = "CLAIM"
+                if may_be_early:
+                    encrypts = ~self.esp.ah & (self.esp.encr != Encr.NULL)
+                    ready = self.informed & self.granted & self.job.p.bound & ~self.job.p.nested
+                    with m.Elif(ready & encrypts & ~keyed):
+                        m.d.sync += [early.eq(1), keyed.eq(1), wanted.eq(1)]
+                        m.d.sync += [needs_key.eq(1), needs_h.eq(0), needs_mac_key.eq(0)]
+                        m.next = "ASK"
 
             if config.checksum:
                 job = self.job.p
@@ -337,13 +361,16 @@ class Sequencer(wiring.Component):
                     params.iv.eq(level.iv[entry.op if iv_ops(config) > 1 else 0]),
                     needs_key.eq((esp & (control.encr != Encr.NULL)) | gmac_ah),
                     needs_mac_key.eq(uses_cbc_mac(config, control)),
-                    wanted.eq(1),
+                    wanted.eq(Mux(keyed, 3, 1)), keyed.eq(0),
                 ]
                 m.next = "NEXT-ROW"
             with m.State("NEXT-ROW"):
                 # Rows 1 and 2 are the cipher key, row 3 is H, row 4 the key of a MAC; none of them stays here.
                 m.d.comb += forget_row.eq(1)
-                with m.If(needs_key & key_row):
+                with m.If(early & (wanted == 3)):
+                    m.d.sync += early.eq(0)
+                    m.next = "WALK"
+                with m.Elif(needs_key & key_row):
                     m.next = "ASK"
                     with m.If(wanted == 2):
                         m.next = "ANSWER"
@@ -394,7 +421,8 @@ class Sequencer(wiring.Component):
                     with m.Else():
                         m.d.comb += [
                             self.aes_key.valid.eq(1), self.aes_key.p.data.eq(row),
-                            self.aes_key.p.size.eq(control.key_size), taken.eq(self.aes_key.ready),
+                            self.aes_key.p.size.eq(Mux(early, self.esp.key_size, control.key_size)),
+                            taken.eq(self.aes_key.ready),
                         ]
                 with m.If(taken):
                     m.d.sync += wanted.eq(wanted + 1)
