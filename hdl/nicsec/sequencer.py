@@ -248,8 +248,7 @@ class Sequencer(wiring.Component):
                     encrypts = ~self.esp.ah & (self.esp.encr != Encr.NULL)
                     ready = self.informed & self.granted & self.job.p.bound & ~self.job.p.nested
                     with m.Elif(ready & encrypts & ~keyed):
-                        m.d.sync += [early.eq(1), keyed.eq(1), wanted.eq(1)]
-                        m.d.sync += [needs_key.eq(1), needs_h.eq(0), needs_mac_key.eq(0)]
+                        m.d.sync += [early.eq(1), keyed.eq(1), wanted.eq(1), needs_key.eq(1)]
                         m.next = "ASK"
 
             if config.checksum:
