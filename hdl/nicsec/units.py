@@ -45,10 +45,12 @@ class Units(wiring.Component):
         members = private(config, {**crypto_members(config), **lane_crypto_members(config)})
         # A seam's name begins with its unit's; hash cores have several.
         self._kinds = [kind for kind in units_of(config) if kind == "hash" or f"{kind[:6]}_i" in members]
-        working = {"working": Out(data.StructLayout(dict.fromkeys(self._kinds, 1)))} if config.utilisation else {}
-        self._has_aes = "aes_i" in members
-        chain = {"aes_chain": In(1)} if self._has_aes else {}
-        super().__init__({"wipe": In(1), **working, **chain} | {name: member.flip() for name, member in members.items()})
+        ports = {"wipe": In(1)}
+        if config.utilisation:
+            ports["working"] = Out(data.StructLayout(dict.fromkeys(self._kinds, 1)))
+        if "aes_i" in members:
+            ports["aes_chain"] = In(1)
+        super().__init__(ports | {name: member.flip() for name, member in members.items()})
 
     def elaborate(self, platform):
         m = Module()
