@@ -183,17 +183,17 @@ class Hmac(wiring.Component):
         outer = Signal()
         # The inner digest stays in the core until the outer midstate is on its way there: a core may keep one while it
         # loads the other. What the core has beyond the digest is for nobody.
-        digesting = Signal()
+        digesting, digested = Signal(), Signal()
         m.d.comb += [
             self.outer.eq(outer),
-            from_ready.eq(Mux(answered, ~icv_valid, (digesting & room) | (got == digest_words))),
+            from_ready.eq(Mux(answered, ~icv_valid, (digesting & room) | digested)),
         ]
 
         with m.FSM() as fsm:
             m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
             with m.State("IDLE"):
                 m.d.sync += [index.eq(0), count.eq(0), sent.eq(0), outer.eq(0), too_late.eq(0)]
-                m.d.sync += [answered.eq(0), complete.eq(0)]
+                m.d.sync += [digested.eq(0), answered.eq(0), complete.eq(0)]
                 with m.If(self.start):
                     m.next = "ASK"
             with m.State("ASK"):
@@ -241,7 +241,7 @@ class Hmac(wiring.Component):
                     advance()
                     push(from_word.word)
                     with m.If(got + 1 == digest_words):
-                        m.d.sync += pad_next.eq(1)
+                        m.d.sync += [pad_next.eq(1), digested.eq(1)]
                         m.next = "PAD-OUTER"
             with m.State("PAD-OUTER"):
                 padding("ICV")
