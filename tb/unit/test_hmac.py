@@ -16,16 +16,29 @@ from model.test_vectors import RFC4868
 from nicsec.algorithm import Auth
 from nicsec.auth_feed import AuthFeed
 from nicsec.config import Config
+from nicsec.crypto.md5 import Md5
 from nicsec.crypto.sha1 import Sha1
 from nicsec.crypto.sha256 import Sha256
+from nicsec.crypto.sha512 import Sha512
 from nicsec.hmac import Hmac
 from nicsec.words import Kind
 from streams import collect, run, send
 
+
+class Sha384(Sha512):
+    """SHA-512's core, whose answer has four words more than the digest."""
+
+    IV = Sha512.IV_384
+
+
 CASES = {
-    "sha1": (Auth.HMAC_SHA1, Sha1, 20, 3),
-    "sha256": (Auth.HMAC_SHA256, Sha256, 32, 4),
+    "md5": (Auth.HMAC_MD5, Md5, "md5", 3),
+    "sha1": (Auth.HMAC_SHA1, Sha1, "sha1", 3),
+    "sha256": (Auth.HMAC_SHA256, Sha256, "sha256", 4),
+    "sha384": (Auth.HMAC_SHA384, Sha384, "sha512", 6),
+    "sha512": (Auth.HMAC_SHA512, Sha512, "sha512", 8),
 }
+CONFIG = Config(auth=("hmac-md5-96", "hmac-sha1-96", "hmac-sha256-128", "hmac-sha384-192", "hmac-sha512-256"))
 
 
 @cache
@@ -49,14 +62,14 @@ def pass_words(message):
 
 def icvs(name, requests, rng=None):
     """ICV of each ``(key, message, seq_high or None)``."""
-    auth, core_class, _, icv_words = CASES[name]
+    auth, core_class, port, icv_words = CASES[name]
     m = Module()
     m.submodules.feed = feed = AuthFeed()
-    m.submodules.hmac = hmac = Hmac(Config())
+    m.submodules.hmac = hmac = Hmac(CONFIG)
     m.submodules.core = core = core_class()
     connect(m, feed.o, hmac.i)
-    connect(m, getattr(hmac, f"{name}_i"), core.i)
-    connect(m, core.o, getattr(hmac, f"{name}_o"))
+    connect(m, getattr(hmac, f"{port}_i"), core.i)
+    connect(m, core.o, getattr(hmac, f"{port}_o"))
     states = [midstates(core_class, name, key) for key, _, _ in requests]
     out = []
 
@@ -101,7 +114,7 @@ def reference(name, key, message, high):
     return software.digest(key, message + tail, name)[: 4 * CASES[name][3]]
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ["sha1", "sha256"])
 def test_rfc_2202_and_4231(name):
     """Every case of RFC 2202 section 3, RFC 4231 section 4 and RFC 4868 section 2.7.2, long keys among them."""
     path = {"sha1": "HMAC/rfc-2202-sha1.txt", "sha256": "HMAC/rfc-4231-sha256.txt"}[name]
@@ -123,7 +136,7 @@ def test_every_tail(name, slow):
     key = rng.randbytes(20)
     requests = [
         (key, rng.randbytes(length), high)
-        for length in ([8, 63, 119, 180] if slow else [8, 9, *range(46, 66)])
+        for length in ([8, 63, 119, 180] if slow else [8, 9, *range(46, 66), 111, 112, 127, 128])
         for high in (None, rng.randrange(2**32))
     ]
     assert icvs(name, requests, rng if slow else None) == [reference(name, *request) for request in requests]
