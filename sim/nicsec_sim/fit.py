@@ -24,14 +24,15 @@ from .netlist import block_paths, blocks, source_path
 from .ram_places import RAM_COUNTS, Place, placed, probe, sites
 from .routing_log import reached
 
-__all__ = ["CORES", "DEVICES", "PACKAGES", "PLACERS", "FitError", "Options", "Unrouted", "core_verilog", "fit",
-           "locked", "run_tool", "shift_wrapper", "store", "summary"]
+__all__ = ["CORES", "DEVICES", "PACKAGES", "PLACERS", "ROUTERS", "FitError", "Options", "Unrouted", "core_verilog",
+           "fit", "locked", "run_tool", "shift_wrapper", "store", "summary"]
 
 #: Devices of nextpnr-ecp5; the 5G parts exist in speed grade 8 only.
 DEVICES = ("12k", *(f"{family}{size}k" for family in ("", "um-", "um5g-") for size in (25, 45, 85)))
 
 #: Placers of nextpnr-ecp5 that take seconds to minutes.
 PLACERS = ("heap", "static")
+ROUTERS = ("router1", "router2")
 
 #: The largest package of the devices of each size.
 PACKAGES = {"12k": "CABGA381", "25k": "CABGA381", "45k": "CABGA554", "85k": "CABGA756"}
@@ -95,6 +96,8 @@ class Options:
         Clock in MHz that place and route strives for; missing it is no error.
     placer : str
         One of ``PLACERS``. On a part that is half full or more, ``static`` ends where ``heap`` does not.
+    router : str
+        One of ``ROUTERS``; ``router2`` takes minutes where ``router1`` takes an hour.
     nowidelut : bool
         Map to four-input LUTs without the multiplexers behind them, which makes XOR logic smaller and faster.
     wrap : bool
@@ -112,13 +115,15 @@ class Options:
     seed: int = 1
     freq: float = 250.0
     placer: str = "heap"
+    router: str = "router1"
     nowidelut: bool = True
     wrap: bool = True
     place_rams: bool = False
     out_of_context: bool = False
 
     def __post_init__(self) -> None:
-        for field, allowed in (("device", DEVICES), ("speed", (6, 7, 8)), ("placer", PLACERS)):
+        for field, allowed in (("device", DEVICES), ("speed", (6, 7, 8)), ("placer", PLACERS),
+                               ("router", ROUTERS)):
             if getattr(self, field) not in allowed:
                 raise ValueError(f"{field} must be one of {', '.join(map(str, allowed))}, not {getattr(self, field)!r}")
         if self.package is None:
@@ -266,6 +271,7 @@ def _arguments(options: Options) -> list[str]:
         "--timing-allow-fail",
         "--lpf-allow-unconstrained",
         *([f"--placer={options.placer}"] if options.placer != "heap" else []),
+        *([f"--router={options.router}"] if options.router != "router1" else []),
         *(["--out-of-context"] if options.out_of_context else []),
     ]
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from .. import runner
 from ..area import FAMILIES, area
 from ..errors import InputError, RunError
-from ..fit import DEVICES, PLACERS, FitError, Options, Unrouted
+from ..fit import DEVICES, PLACERS, ROUTERS, FitError, Options, Unrouted
 from ..fit import fit as place_and_route
 from ..options import ConfigOption, PresetOption, config_from_flags, with_config_flags
 from ..provenance import provenance
@@ -39,6 +39,8 @@ def fit(
     freq: Annotated[float, typer.Option(help="Clock in MHz that place and route strives for.")] = 200.0,
     placer: Annotated[str, typer.Option(
         help=f"One of {', '.join(PLACERS)}; static for what fills half of the part or more.")] = "heap",
+    router: Annotated[str, typer.Option(
+        help=f"One of {', '.join(ROUTERS)}; router2 for what fills half of the part or more.")] = "router1",
     place_rams: Annotated[bool, typer.Option(
         "--place-rams", help="Place the block RAMs ahead of nextpnr: worth it where they are dozens.")] = False,
     reset: Annotated[bool, typer.Option(
@@ -70,7 +72,7 @@ def fit(
             raise InputError(f"--area must be one of {', '.join(FAMILIES)}, not {family!r}")
     try:
         options = {
-            "device": device, "package": package, "speed": speed, "freq": freq, "placer": placer,
+            "device": device, "package": package, "speed": speed, "freq": freq, "placer": placer, "router": router,
             "place_rams": place_rams,
         }
         runs = [] if area_of else [Options(seed=number, **options) for number in seed]
