@@ -80,7 +80,8 @@ def test_unknown_simulator():
 
 def test_build_failure_tells_why(tmp_path, monkeypatch):
     monkeypatch.setenv("NICSEC_CACHE", str(tmp_path))
-    monkeypatch.setattr(runner, "to_verilog", lambda design, name: f"module {name}(input clk); nonsense\nendmodule\n")
+    text = "module top(input clk); nonsense\nendmodule\n"
+    monkeypatch.setattr(runner, "to_verilog", lambda design, name, **options: text)
     for sim in runner.SIMULATORS:
         with pytest.raises(RunError, match=rf"{sim} could not build top(?s:.*)syntax error"):
             runner.build(None, "top", sim)
