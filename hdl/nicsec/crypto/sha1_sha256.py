@@ -88,8 +88,9 @@ class Sha1Sha256(HashCore):
             shape=32, depth=128, init=[*Sha256.K, *Sha1.K], attrs={"ram_style": "block"}
         )
         constant = constants.read_port()
+        # Also read between requests: the first load would find what the memory's output was at power-up.
         m.d.comb += [
-            constant.addr.eq(Mux(rests, C(127, 7), Mux(sha1, C(64, 7) | phase, number))), constant.en.eq(step)
+            constant.addr.eq(Mux(rests, C(127, 7), Mux(sha1, C(64, 7) | phase, number))), constant.en.eq(step | rests)
         ]
         with m.If(step):
             m.d.sync += [bit.eq(bit ^ number[:n].all()) for n, bit in enumerate(number)]
