@@ -96,10 +96,10 @@ class Ghash(wiring.Component):
             m.d.sync += subkey.eq(0)
         return m
 
-    def _multiple(self, subkey, x):
-        """H times the highest digit of ``x``, not folded."""
+    def _multiples(self, subkey, x):
+        """H times each bit of the highest digit of ``x``, the lowest bit first; to be added and folded."""
         d = self._digit
-        return reduce(xor, (Mux(x[len(x) - d + n], subkey << n, 0) for n in range(d)))[: 128 + d - 1]
+        return [Mux(x[len(x) - d + n], subkey << n, 0) for n in range(d)]
 
     @staticmethod
     def _fold(wide):
@@ -119,7 +119,7 @@ class Ghash(wiring.Component):
         step = Signal(range(steps))
         wide, total = Signal(128 + d), Signal(128)
         # Two bits of the digit times H are a LUT.
-        rows = [Mux(x[len(x) - d + n], subkey << n, 0) for n in range(d)]
+        rows = self._multiples(subkey, x)
         pairs = [Signal(128 + d, name=f"pair_{n}") for n in range(0, d, 2)]
         m.d.comb += [
             *(pair.eq(reduce(xor, rows[2 * n : 2 * n + 2])) for n, pair in enumerate(pairs)),
@@ -161,7 +161,7 @@ class Ghash(wiring.Component):
         product_next = Signal(128 + d - 1)
         wide, total = Signal(128 + d), Signal(128)
         m.d.comb += [
-            product_next.eq(self._multiple(subkey, x)),
+            product_next.eq(reduce(xor, self._multiples(subkey, x))),
             wide.eq((z << d) ^ product),
             total.eq(self._fold(wide)),
             self.working.eq(running),

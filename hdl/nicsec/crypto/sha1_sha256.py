@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In
 from ..choose import gated
 from .hash_core import HashCore
 from .sha1 import Sha1
-from .sha256 import Sha256
+from .sha256 import Sha256, big_sigma, small_sigma
 
 __all__ = ["Sha1Sha256"]
 
@@ -46,12 +46,6 @@ class Sha1Sha256(HashCore):
     def rounds(self, m, *, step, slots, word, schedule, rests):
         def register(name):
             return Signal(32, name=name, reset_less=True)
-
-        def big_sigma(x, amounts):
-            return x.rotate_right(amounts[0]) ^ x.rotate_right(amounts[1]) ^ x.rotate_right(amounts[2])
-
-        def small_sigma(x, amounts):
-            return x.rotate_right(amounts[0]) ^ x.rotate_right(amounts[1]) ^ x[amounts[2] :]
 
         sha1 = self.sha1
 

@@ -9,7 +9,7 @@ from amaranth.utils import ceil_log2
 
 from .hash_core import HashCore
 
-__all__ = ["Sha2", "Sha256", "cube_roots", "square_roots"]
+__all__ = ["Sha2", "Sha256", "big_sigma", "cube_roots", "small_sigma", "square_roots"]
 
 _PRIMES = [n for n in range(2, 410) if all(n % divisor for divisor in range(2, isqrt(n) + 1))]
 
@@ -29,6 +29,16 @@ def cube_roots(count, width):
                 root |= 1 << bit
         roots.append(root % (1 << width))
     return tuple(roots)
+
+
+def big_sigma(x, amounts):
+    """Three rotations to the right, added (FIPS 180-4, 4.1.2)."""
+    return x.rotate_right(amounts[0]) ^ x.rotate_right(amounts[1]) ^ x.rotate_right(amounts[2])
+
+
+def small_sigma(x, amounts):
+    """Two rotations and a shift to the right, added (FIPS 180-4, 4.1.2)."""
+    return x.rotate_right(amounts[0]) ^ x.rotate_right(amounts[1]) ^ x[amounts[2] :]
 
 
 class Sha2(HashCore):
@@ -52,12 +62,6 @@ class Sha2(HashCore):
 
         def register(name):
             return Signal(width, name=name, reset_less=True)
-
-        def big_sigma(x, amounts):
-            return x.rotate_right(amounts[0]) ^ x.rotate_right(amounts[1]) ^ x.rotate_right(amounts[2])
-
-        def small_sigma(x, amounts):
-            return x.rotate_right(amounts[0]) ^ x.rotate_right(amounts[1]) ^ x[amounts[2] :]
 
         # Message schedule: a word is made in the three slots ahead of its own.
         w = [register(f"w_{n}") for n in range(13)]
