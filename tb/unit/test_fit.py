@@ -186,6 +186,17 @@ def test_how_far_a_log_goes():
     assert reached_text(reached("\n".join([*lines[:2], f"ERROR: {legal}"]))) == f"no end of placement ({legal})"
 
 
+def test_how_far_a_log_of_the_static_placer_and_router2_goes():
+    lines = ["Info: Running Static placer...", "Info: Strict legalising 66908 cells...",
+             "Info: Max frequency for clock '$glbnet$clk': 65.30 MHz (FAIL at 140.00 MHz)",
+             "Info: Running router2...",
+             "Info:     iter=1 wires=1301748 overused=94748 overuse=115053 archfail=NA",
+             "Info:     iter=2 wires=1351579 overused=60374 overuse=65590 archfail=NA"]
+    assert reached_text(reached("\n".join(lines[:2]))) == "no end of placement"
+    assert reached_text(reached("\n".join(lines))) == (
+        "no end of routing, 60,374 wires in use more than once, 65 MHz by the placement's estimate")
+
+
 def test_cores_by_name():
     assert "module core(" in core_verilog("ghash", {"digit": 1})
     with pytest.raises(ValueError, match=r"^core must be one of aes, .*, not 'rsa'$"):
