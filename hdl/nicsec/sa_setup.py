@@ -78,7 +78,7 @@ class SASetup(wiring.Component):
     result is given, the window and whatever of it lay in registers here are zero.
 
     The time of an add depends on the algorithms, the key size and the wait for the crypto units only. With the units
-    free: 216 cycles for AES-128-GCM, 429 for AES-256-CBC with HMAC-SHA-256, of which 128 empty the window. The units
+    free: 217 cycles for AES-128-GCM, 429 for AES-256-CBC with HMAC-SHA-256, of which 128 empty the window. The units
     are held for one GHASH subkey, one midstate or the keys of one MAC at a time.
 
     Parameters
@@ -202,7 +202,14 @@ class SASetup(wiring.Component):
         uses_aes = config.has_ghash or config.has_mac_subkeys
         xcbc = C(0, 1)
         if uses_aes:
-            m.d.comb += [self.aes_key.p.data.eq(row), self.aes_key.p.size.eq(control.key_size)]
+            # What the core answers goes no further than these: from key to block and back it is half a cycle already.
+            keying, offering = Signal(), Signal()
+            m.d.comb += [
+                self.aes_key.valid.eq(keying & self.granted), self.aes_key.p.data.eq(row),
+                self.aes_key.p.size.eq(control.key_size), self.aes_i.valid.eq(offering),
+            ]
+            with m.If(self.aes_i.ready):
+                m.d.sync += offering.eq(0)
         if config.has_mac_subkeys:
             xcbc = Signal()
             m.d.sync += xcbc.eq(mac & (control.auth == Auth.AES_XCBC))
@@ -299,6 +306,7 @@ class SASetup(wiring.Component):
                     m.next = "WRITE"
                     if config.has_mac_subkeys:
                         with m.If(step == _Step.MAC):
+                            m.d.sync += keying.eq(1)
                             m.next = "MAC-KEY"
                 with m.If(~beat[2]):
                     m.d.sync += address.eq(address + 1)
@@ -327,6 +335,8 @@ class SASetup(wiring.Component):
                             m.next = "FILL"
                         with m.Case(_Step.KEY, _Step.KEY_HIGH):
                             m.next = "KEY"
+                            if config.has_ghash:
+                                m.d.sync += keying.eq(subkey)
                         with m.Case(_Step.SUBKEY):
                             m.d.sync += self.claim.eq(0)
                             m.next = "NEXT"
@@ -350,9 +360,9 @@ class SASetup(wiring.Component):
                 beaten = Signal()
                 m.d.comb += beaten.eq(~subkey)
                 if config.has_ghash:
-                    m.d.comb += self.aes_key.valid.eq(subkey & self.granted)
                     with m.If(self.granted & self.aes_key.ready):
                         m.d.comb += beaten.eq(1)
+                        m.d.sync += keying.eq(0)
                 with m.If(beaten):
                     m.d.sync += step.eq(_Step.KEY_HIGH)
                     m.next = "FILL"
@@ -371,15 +381,11 @@ class SASetup(wiring.Component):
             if config.has_mac_subkeys:
                 with m.State("MAC-KEY"):
                     # AES-128: the second beat is zero.
-                    m.d.comb += [
-                        self.aes_key.valid.eq(self.granted),
-                        self.aes_key.p.data.eq(Mux(beat[0], 0, row)),
-                        self.aes_key.p.size.eq(0),
-                    ]
+                    m.d.comb += [self.aes_key.p.data.eq(Mux(beat[0], 0, row)), self.aes_key.p.size.eq(0)]
                     with m.If(self.granted & self.aes_key.ready):
                         m.d.sync += beat.eq(beat + 1)
                         with m.If(beat[0]):
-                            m.d.sync += beat.eq(0)
+                            m.d.sync += [beat.eq(0), keying.eq(0)]
                             m.next = "WRITE"
                             with m.If(xcbc):
                                 m.next = "BLOCK"
@@ -388,9 +394,8 @@ class SASetup(wiring.Component):
                     m.next = "WRITE"
             if uses_aes:
                 with m.State("BLOCK"):
-                    m.d.comb += self.aes_i.valid.eq(1)
-                    with m.If(self.aes_i.ready):
-                        m.next = "TAKE"
+                    m.d.sync += offering.eq(1)
+                    m.next = "TAKE"
                 with m.State("TAKE"):
                     m.d.comb += [
                         word.eq(Array(self.aes_o.payload.word_select(3 - n, 32) for n in range(4))[beat[:2]]),
