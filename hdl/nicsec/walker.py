@@ -463,7 +463,10 @@ class Walker(wiring.Component):
                         fail(Status.INVALID_PROTOCOL)
                 with m.Else():
                     m.d.sync += self.status.eq(Status.SUCCESS)
-                    m.next = "REGION" if config.checksum else "DONE"
+                    m.next = "DONE"
+                    if config.checksum:
+                        with m.If(self.job.csum_l4):
+                            m.next = "REGION"
             if config.checksum:
                 with m.State("REGION"):
                     m.d.sync += [self.status.eq(Status.SUCCESS), self.region.first.eq(pos), self.region.end.eq(bound)]

@@ -509,8 +509,9 @@ def cycles(case):
     bench = Bench([case] * 6, random.Random(2))
     bench.run()
     spans = [after - before for before, after in zip(bench.taken, bench.taken[1:], strict=False)]
-    assert len({*spans[1:]}) == 1, spans
-    return spans[-1], bench.fetched // 6
+    # A line that is still on its way at the end of a packet costs the next one two cycles.
+    assert max(spans[1:]) - min(spans[1:]) <= 2, spans
+    return max(spans[1:]), bench.fetched // 6
 
 
 def test_cycles():
@@ -538,5 +539,5 @@ def test_cycles():
     taken = {name: cycles(case) for name, case in shapes.items()}
     print(taken)
     for name in ("gcm", "gcm filled up", "cbc", "gcm 1500"):
-        assert taken[name][0] <= 36
-        assert taken[name][1] <= 5
+        assert taken[name][0] <= 33
+        assert taken[name][1] <= 6

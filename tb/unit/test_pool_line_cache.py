@@ -22,11 +22,12 @@ class Ring:
     def __init__(self, dut, lines, rng, latency):
         self._dut, self.lines, self._rng, self._latency = dut, lines, rng, latency
         self.log, self.most, self.reset = [], 0, Signal()
+        self.always = False  #: requests are taken at once
 
     async def answer(self, ctx):
         way, cycle = deque(), 0
         while True:
-            ready = self._rng.random() < 0.6
+            ready = self.always or self._rng.random() < 0.6
             ctx.set(self._dut.fetch.ready, ready)
             valid = bool(way) and way[0][0] <= cycle
             ctx.set(self._dut.rsp_valid, valid)
@@ -71,18 +72,13 @@ def test_words(config, ahead, slow):
         checked = 0
         for frame in range(40):
             base = rng.randrange(config.ring_lines)
-            words = rng.randrange(4, config.frame_words + 1)
+            words = rng.randrange(5, config.frame_words + 1)
             last = (words - 1) // 4
-            limit = rng.randrange(last + 2)
-            limited = rng.random() < 0.5
             ctx.set(dut.start, 1)
             ctx.set(dut.active, rng.random() < 0.5)
             ctx.set(dut.base, base)
             ctx.set(dut.last, last)
-            ctx.set(dut.limited, limited)
-            ctx.set(dut.limit, limit)
-            ctx.set(dut.hint, rng.randrange(last + 1))
-            ctx.set(dut.hint_valid, rng.random() < 0.5)
+            ctx.set(dut.hint, rng.randrange(last))
             await ctx.tick()
             ctx.set(dut.start, 0)
             ctx.set(dut.active, 1)
@@ -94,14 +90,9 @@ def test_words(config, ahead, slow):
                 while not taken:
                     en = not slow or rng.random() < 0.7
                     ctx.set(dut.en, en)
-                    if limited and rng.random() < 0.1 and limit <= last:
-                        limit += 1
-                        ctx.set(dut.limit, limit)
                     if not ctx.get(dut.stall) and way[0] is not None:
                         word = lines[(base + way[0] // 4) % len(lines)] >> 96 - 32 * (way[0] % 4) & 0xFFFFFFFF
                         assert ctx.get(dut.word) == word, (frame, way[0])
-                        if limited:
-                            assert way[0] // 4 < limit
                         checked += 1
                     taken = en and not ctx.get(dut.stall)
                     if taken:
@@ -111,7 +102,6 @@ def test_words(config, ahead, slow):
                 # The first may be from the frame before.
                 position = (line - base) % len(lines)
                 assert position <= last
-                assert not limited or position < limit
             ctx.set(dut.active, rng.random() < 0.3)
             if rng.random() < 0.5:
                 await ctx.tick().repeat(rng.randrange(1, 30))
@@ -158,18 +148,28 @@ def test_read_ahead_hides_the_latency():
     run(dut, user, background=[ring.answer])
 
 
-def test_behind_last_is_no_stall():
+def test_first_line_comes_with_start():
     dut = LineCache(CONFIG)
+    latency = 6
+    ring = Ring(dut, list(range(CONFIG.ring_lines)), random.Random(1), (latency, latency + 1))
+    ring.always = True
 
     async def user(ctx):
-        begin(ctx, dut, 4)
-        ctx.set(dut.limited, 1)
-        await ctx.tick()
-        ctx.set(dut.start, 0)
-        ctx.set(dut.active, 1)
-        assert await walk(ctx, dut, [20, 21, 300]) < 16
+        await ctx.tick().repeat(20)
+        for base in (7, 90):
+            begin(ctx, dut, 3)
+            ctx.set(dut.base, base)
+            ctx.set(dut.addr, 3)
+            await ctx.tick()
+            ctx.set(dut.start, 0)
+            ctx.set(dut.active, 1)
+            cycles = await walk(ctx, dut, [3])
+            print(cycles)
+            assert ctx.get(dut.word) == base
+            assert cycles == latency + 4
+            await ctx.tick().repeat(20)
 
-    run(dut, user)
+    run(dut, user, background=[ring.answer])
 
 
 def test_reset_while_lines_are_on_their_way():
@@ -202,7 +202,7 @@ def test_reset_while_lines_are_on_their_way():
 
 @pytest.mark.parametrize(("last", "early"), [(90, [0, 1, 2]), (1, [0, 1])])
 def test_hint(last, early):
-    """The line and the one ahead of it are asked for behind those that are next, and are here when they are needed."""
+    """The line and the one behind it are asked for behind those that are next, and are here when they are needed."""
     dut = LineCache(CONFIG, ahead=2)
     rng = random.Random(1)
     lines = [rng.getrandbits(128) for _ in range(CONFIG.ring_lines)]
@@ -211,13 +211,12 @@ def test_hint(last, early):
     async def user(ctx):
         begin(ctx, dut, last)
         ctx.set(dut.hint, 89)
-        ctx.set(dut.hint_valid, 1)
         await ctx.tick()
         ctx.set(dut.start, 0)
         ctx.set(dut.active, 1)
         ctx.set(dut.addr, 3)
         await ctx.tick().repeat(60)
-        assert ring.log == [*early, 89, 88]
-        assert await walk(ctx, dut, [4, 5, 356, 352, 5, 3]) == 8
+        assert ring.log == [*early, 89, 90]
+        assert await walk(ctx, dut, [4, 5, 356, 360, 5, 3]) == 8
 
     run(dut, user, background=[ring.answer])

@@ -21,9 +21,9 @@ __all__ = ["Front"]
 
 #: Passes of a plan.
 _PASSES = 4
-#: The last line that is fetched before it is asked for, where there is no more to be read than headers of IPv4 and ESP:
-#: that of the SPI. What the ring can give is better spent on other packets.
-_EARLY = 2
+#: The last line that is fetched before it is asked for, where there is no more to be read than headers of IPv4 and ESP,
+#: SPI and IV, and the trailer of a short packet. What the ring can give is better spent on other packets.
+_EARLY = 3
 #: Bits of a status; the others are zero.
 _STATUS_BITS = max(status.value for status in Status).bit_length()
 
@@ -92,10 +92,15 @@ class Front(wiring.Component):
         connect(m, walker.row_req, flipped(self.row_req))
         connect(m, flipped(self.row_rsp), walker.row_rsp)
         reads, sums = Signal(), Signal()  # the walker or the sum has words read; it is the sum's turn
-        last_line, deep = Signal.like(cache.last, reset_less=True), Signal()
+        last_line, hint, deep = (
+            Signal.like(cache.last, name="last_line", reset_less=True),
+            Signal.like(cache.hint, name="hint", reset_less=True), Signal(),
+        )
         lead = walker.lead
         m.d.sync += [
             last_line.eq((loaded.length + 1) >> 4),
+            # Where the trailer is if the ICV has 16 bytes; with 12 it may be one line behind.
+            hint.eq((loaded.length - 18) >> 4),
             deep.eq(job.nested | job.csum_ip | job.csum_l4 | lead[0].control.ah | lead[1].control.present),
         ]
         m.d.comb += [
@@ -106,9 +111,7 @@ class Front(wiring.Component):
             cache.addr.eq(walker.addr),
             cache.base.eq(packet.base),
             cache.last.eq(Mux(deep, last_line, _EARLY)),
-            cache.limit.eq(last_line),
-            cache.hint.eq(loaded.length[4:] - 1),  # of the trailer; what fills the frame up puts it one line ahead
-            cache.hint_valid.eq(1),
+            cache.hint.eq(hint),
             cache.rsp_valid.eq(self.rsp_valid),
             cache.rsp_data.eq(self.rsp_data),
         ]

@@ -12,6 +12,10 @@ from .layout import line_bits
 __all__ = ["LineCache"]
 
 
+#: Lines that every frame is read from.
+_OPENING = 4
+
+
 class LineCache(wiring.Component):
     """Words of a frame out of lines that are fetched when they are needed, and before.
 
@@ -21,8 +25,9 @@ class LineCache(wiring.Component):
     so does the unit (``EnableInserter(~stall)``), whose next ``addr`` is taken when ``stall`` is low again. With
     ``en`` low ``addr`` is not taken and ``word`` stands still as well.
 
-    Line n of the frame has place n modulo 16; one that is replaced is fetched again when a word of it is asked for. A
-    miss costs three cycles more than the answer takes.
+    Line n of the frame has place n modulo 16; one that is replaced is fetched again when a word of it is asked for. The
+    first four lines are asked for from ``start`` on, in every second cycle, unless older lines are still on their way.
+    A miss costs three cycles more than the answer takes.
 
     Parameters
     ----------
@@ -38,15 +43,13 @@ class LineCache(wiring.Component):
         The frame's first line in the ring; it is held from ``start`` on.
     last : In
         The last line, as a position, that is of use: none behind it is fetched early. A word behind it is not
-        defined, and with ``limited`` it stalls for no longer than two cycles.
+        defined.
     active : In(1)
-        Words are asked for. Without it nothing is fetched, and in the next cycle nothing stalls.
+        Words are asked for. Without it no more is fetched, and in the next cycle nothing stalls.
     addr : In, en : In(1, init=1), word : Out(32), stall : Out(1)
-    limited : In(1), limit : In
-        With ``limited``, no line from position ``limit`` on is fetched yet, also when a word of it is asked for.
-    hint : In, hint_valid : In(1)
-        A line that will be needed, as a position, held from ``hint_valid`` to ``start``. It and the one ahead of it
-        are fetched once, when there is nothing better to do.
+    hint : In
+        A line that will be needed, as a position, not the last one, from the fourth cycle behind ``start`` on. It and
+        the one behind it are fetched once, when there is nothing better to do.
     fetch : Out(stream of line_bits), rsp_valid : In(1), rsp_data : In(128)
         Lines in the order in which they were asked for. Up to 16 are on their way.
     """
@@ -66,10 +69,7 @@ class LineCache(wiring.Component):
             "en": In(1, init=1),
             "word": Out(32),
             "stall": Out(1),
-            "limited": In(1),
-            "limit": In(position + 1),
             "hint": In(position),
-            "hint_valid": In(1),
             "fetch": Out(stream.Signature(lines)),
             "rsp_valid": In(1),
             "rsp_data": In(128),
@@ -126,18 +126,14 @@ class LineCache(wiring.Component):
         wanted = Signal.like(self.addr, reset_less=True)
         at = Signal.like(self.addr)
         demand = wanted[2:]
-        stalled, beyond, below = Signal(), Signal(), Signal()  # for a cycle: what is known of `demand` holds
-        lost = Signal()  # it may never be fetched
         m.d.comb += [
             taken.eq(self.en & ~stall), looks.eq(self.en | stall), at.eq(Mux(stall, wanted, self.addr)),
-            lost.eq(stalled & beyond & self.limited),
         ]
-        m.d.sync += [stalled.eq(stall), beyond.eq(demand > self.last), below.eq(demand < self.limit)]
         there, absent, had_come = Signal(), Signal(), Signal()
         found, waits, has_come = look_up(at[2:])
         m.d.sync += [
             there.eq(found & ~clean), absent.eq(~found & ~waits & ~clean), had_come.eq(has_come),
-            stall.eq(self.active & ~self.start & looks & ~(found & ~waits & ~starting) & ~(stall & lost)),
+            stall.eq(self.active & ~self.start & looks & ~(found & ~waits & ~starting)),
         ]
         with m.If(taken):
             m.d.sync += wanted.eq(self.addr)
@@ -162,13 +158,18 @@ class LineCache(wiring.Component):
         following = Signal(bits, reset_less=True)
         hinting, changes, changed, settled = Signal(), Signal(), Signal(), Signal()
         m.d.sync += [changed.eq(changes), settled.eq(~changed & ~changes)]
-        m.d.sync += following.eq(Mux(hinting, self.hint - hints[0], (Cat(C(1, 1), demand) + Cat(C(1, 1), count))[1:]))
+        opening, enters = Signal(), Signal()
+        m.d.sync += following.eq(Mux(hinting, self.hint + hints[0], (Cat(C(1, 1), demand) + Cat(C(1, 1), count))[1:]))
+        with m.If(clean):
+            m.d.sync += following.eq(0)
+        with m.Elif(opening):
+            m.d.sync += following.eq(following + enters)
         wants, want, skip, fits, ends = Signal(), Signal(), Signal(), Signal(), Signal()
         found, waits, has_come = look_up(following)
         m.d.comb += wants.eq(hinting | ((count != self._ahead) & (following <= self.last)))
         m.d.sync += [
             want.eq(wants), skip.eq(wants & found), ends.eq(following == self.last),
-            fits.eq(wants & ~found & ~waits & (~self.limited | (following < self.limit))),
+            fits.eq(wants & ~found & ~waits),
         ]
 
         # A line that a word waits for comes first. It is asked for unless its place is its own already, or has to wait
@@ -177,21 +178,35 @@ class LineCache(wiring.Component):
         moves, hints_now, hinted = Signal(), Signal(), Signal()
         line = Signal(bits)
         m.d.comb += [
-            demands.eq(stall & ~demanded),
+            demands.eq(stall & ~demanded & ~opening),
             line.eq(Mux(demands, demand, following)),
             ask.eq(
-                Mux(demands, absent & ~asked & (~self.limited | (stalled & below)), settled & fits)
-                & self.active & ~clean & ~self.fetch.valid
+                Mux(demands, absent & ~asked, settled & fits) & self.active & ~clean & ~opening & ~self.fetch.valid
             ),
-            follows.eq(~demands & settled & (ask | skip)),
+            follows.eq(~demands & ~opening & settled & (ask | skip)),
             moves.eq(taken & (self.addr[2:] != demand)),
-            hinted.eq(hints[0] | ~self.hint.any()),  # with the one at hand all hints are done with
-            hints_now.eq(settled & (~want | (follows & ends)) & ~hinting & self.hint_valid & ~hints[1]),
-            changes.eq(clean | moves | follows | (demands & ask) | hints_now),
+            hinted.eq(hints[0]),  # with the one at hand all hints are done with
+            hints_now.eq(settled & (~want | (follows & ends)) & ~hinting & ~hints[1]),
+            changes.eq(clean | opening | moves | follows | (demands & ask) | hints_now),
         ]
-        m.d.sync += [asked.eq(ask), demanded.eq(stall & (demanded | there | ask))]
-        with m.If(demands & ask):
+        # When nothing is on its way no place waits. The request for the first line goes a cycle ahead of its entry.
+        order = table("order", index_bits)
+        first, end = Signal(index_bits), Signal(index_bits)
+        opens, opened, entered = Signal(), Signal(), Signal()
+        m.d.comb += [
+            opens.eq(self.start & ~starting & ~self.fetch.valid & (first == end)),
+            enters.eq(opening & (opened | ~self.fetch.valid)), entered.eq(ask | enters),
+        ]
+        m.d.sync += opened.eq(opens)
+        with m.If(clean):
+            m.d.sync += opening.eq(opens)
+        with m.Elif(enters & ((following == _OPENING - 1) | (following == self.last))):
+            m.d.sync += opening.eq(0)
+        m.d.sync += [asked.eq(entered), demanded.eq(stall & (demanded | there | ask))]
+        with m.If(clean | (demands & ask)):
             m.d.sync += count.eq(0)
+        with m.Elif(opening):
+            m.d.sync += count.eq(min(_OPENING - 1, self._ahead))
         with m.Elif(follows & ~hinting & ~moves):
             m.d.sync += count.eq(count + 1)
         with m.Elif(moves & ~(follows & ~hinting) & (count != 0)):
@@ -202,27 +217,26 @@ class LineCache(wiring.Component):
         with m.Elif(follows & hinting):
             m.d.sync += hints.eq(Cat(C(1, 1), hinted))
 
-        with m.If(ask):
+        with m.If(ask | opens | (enters & ~opened)):
             m.d.sync += self.fetch.valid.eq(1)
         with m.Elif(self.fetch.ready):
             m.d.sync += self.fetch.valid.eq(0)
         with m.If(~self.fetch.valid):
-            m.d.sync += self.fetch.payload.eq(self.base + line)
-        write(tags, ask | clean, Mux(clean, (now + 1)[:index_bits], place(line)),
+            m.d.sync += self.fetch.payload.eq(self.base + Mux(self.start, 0, line))
+        write(tags, entered | clean, Mux(clean, (now + 1)[:index_bits], place(line)),
               Cat(line[index_bits:], now, ~clean))
         # A place that does not wait has both bits alike.
-        write(sent, ask | starting, Mux(starting, now, place(line)), ~Mux(demands, had_come, has_come) & ~starting)
+        write(sent, entered | starting, Mux(starting, now, place(line)),
+              ~Mux(demands, had_come, has_come) & ~starting)
 
         # Lines come in the order in which they were asked for, one for each place that waits, and go into these,
         # whosever they are by now.
-        order = table("order", index_bits)
-        first, end = Signal(index_bits), Signal(index_bits)
         came_to = read(order, first)
-        write(order, ask, end, place(line))
+        write(order, entered, end, place(line))
         write(lines, self.rsp_valid, came_to, self.rsp_data)
         write(came, self.rsp_valid | starting, Mux(starting, now, came_to), ~read(came, came_to) & ~starting)
         with m.If(self.rsp_valid):
             m.d.sync += first.eq(first + 1)
-        with m.If(ask):
+        with m.If(entered):
             m.d.sync += end.eq(end + 1)
         return m
