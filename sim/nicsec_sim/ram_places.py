@@ -5,6 +5,7 @@ Nextpnr spreads block RAMs over their few rows without regard for each other, an
 Where they are many, as in an unrolled AES, that costs a third of the clock; here they are placed ahead of it.
 """
 
+import itertools
 import json
 import math
 import random
@@ -35,7 +36,8 @@ def closeness(cells: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """How much each block RAM of ``cells`` has to do with each other one.
 
     Each output bit of a RAM is a weight of 1, which a net divides among its sinks, and of which each cell passes on a
-    part, until it ends at a RAM.
+    part, until it ends at a RAM. A net that ends at several RAMs, such as an address, is divided among all of its sinks
+    too, for each two of them.
     """
     sinks, driven = defaultdict(list), defaultdict(list)
     for name, cell in cells.items():
@@ -64,6 +66,12 @@ def closeness(cells: Mapping[str, Any]) -> dict[str, dict[str, float]]:
                         result[name][sink] += weight * part
                         result[sink][name] += weight * part
             front = coming
+    for ends in sinks.values():
+        shared = [name for name in dict.fromkeys(ends) if name in result]
+        if len(ends) <= _FANOUT:
+            for one, other in itertools.combinations(shared, 2):
+                result[one][other] += 1 / len(ends)
+                result[other][one] += 1 / len(ends)
     return result
 
 

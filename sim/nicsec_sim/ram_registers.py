@@ -14,6 +14,11 @@ __all__ = ["fold", "folded"]
 
 #: Widest port of a DP16KD alone; wider ones are made of both.
 _WIDTH = 18
+#: LUTs in a row that may follow on a RAM's own register, which stands where the RAM does. With more to do in the cycle
+#: behind it, one that may stand halfway is worth more.
+_DEPTH = 2
+#: What is as slow as many LUTs.
+_CARRIES = ("CCU2C", "PFUMX", "L6MUX21")
 
 
 def _is_plain(cell: Mapping[str, Any]) -> bool:
@@ -32,7 +37,7 @@ def fold(cells: dict[str, Any], kept: set[int]) -> list[str]:
     """Take flip-flops out of ``cells`` and into RAMs; their names. Nets in ``kept`` have users elsewhere.
 
     A port of a DP16KD gives its register for all of its outputs or for none: each output that is used must go to one
-    flip-flop alone, without enable or reset, on the port's own clock.
+    flip-flop alone, without enable or reset, on the port's own clock, with little logic behind it.
     """
     users = defaultdict(list)
     for name, cell in cells.items():
@@ -40,6 +45,17 @@ def fold(cells: dict[str, Any], kept: set[int]) -> list[str]:
             if cell["port_directions"].get(port) == "input":
                 for bit in bits:
                     users[bit].append((name, port))
+
+    def is_deep(net: int, below: int) -> bool:
+        """Whether more than ``below`` LUTs in a row follow on ``net``."""
+        for name, _ in users[net]:
+            kind = cells[name]["type"]
+            if kind in _CARRIES:
+                return True
+            if kind == "LUT4" and (not below or is_deep(cells[name]["connections"]["Z"][0], below - 1)):
+                return True
+        return False
+
     gone: list[str] = []
     for cell in list(cells.values()):
         if cell["type"] != "DP16KD":
@@ -65,6 +81,7 @@ def fold(cells: dict[str, Any], kept: set[int]) -> list[str]:
                 or nets.get(f"OCE{side}") != ["1"]
                 or nets.get(f"RST{side}", ["0"]) != ["0"]
                 or any(cells[name]["connections"]["CLK"] != clock for name in registers.values())
+                or any(is_deep(cells[name]["connections"]["Q"][0], _DEPTH) for name in registers.values())
             ):
                 continue
             parameters[f"REGMODE_{side}"] = "OUTREG"

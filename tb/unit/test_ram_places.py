@@ -33,6 +33,12 @@ def test_closeness_follows_logic_to_the_next_ram():
     assert set(near) == {"a", "b", "c"}
 
 
+def test_closeness_of_those_that_share_an_address():
+    cells = {f"r{n}": cell("DP16KD", i=[1, 2], O=[3 + n]) for n in range(2)} | {"lut": cell("LUT4", i=[1], O=[9])}
+    near = closeness(cells)
+    assert near["r0"]["r1"] == near["r1"]["r0"] == pytest.approx(1 / 3 + 1 / 2)
+
+
 def test_closeness_leaves_out_controls():
     cells = {"a": cell("DP16KD", O=[1])} | {f"r{n}": cell("DP16KD", i=[1]) for n in range(65)}
     assert not closeness(cells)["a"]

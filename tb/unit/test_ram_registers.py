@@ -71,6 +71,20 @@ def test_all_or_none(change):
     assert found == before
 
 
+def lut(a, z):
+    return {
+        "type": "LUT4", "port_directions": {"A": "input", "Z": "output"}, "connections": {"A": [a], "Z": [z]},
+        "parameters": {},
+    }
+
+
+def test_registers_ahead_of_much_logic_stay():
+    found = cells(l0=lut(21, 40), l1=lut(40, 41), l2=lut(41, 42))
+    assert fold(found, set()) == []
+    found = cells(l0=lut(21, 40), l1=lut(40, 41), r2=register(41, 42))
+    assert fold(found, set()) == ["r0", "r1"]
+
+
 def test_what_leaves_the_module_stays():
     ports = {"clk": {"direction": "input", "bits": [CLOCK]}, "o": {"direction": "output", "bits": [11]}}
     document = {"modules": {"top": {"cells": cells(), "ports": ports}}}
