@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from nicsec.config import PRESETS
@@ -159,6 +160,19 @@ def test_a_run_that_was_stopped_goes_on(build, monkeypatch):
     monkeypatch.setattr(module, "run_tool", lambda tool, *more: (tools.append(tool), run(tool, *more)))
     assert fit(_DESIGN, "mac", options=options, build=build)["seed"] == 7
     assert tools == ["nextpnr"]
+
+
+def test_a_run_that_is_told_to_end_leaves_no_tool_behind(tmp_path):
+    """SIGTERM, while Yosys is at work."""
+    command = [sys.executable, "-c", "from nicsec_sim.cli import main; main()", "fit", "--preset", "tiny"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as run:
+        assert any("yosys" in line for line in run.stderr)
+        tools = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+        assert tools
+        run.terminate()
+        run.stderr.read()
+    assert run.returncode
+    assert not any(Path(f"/proc/{tool}").exists() for tool in tools)
 
 
 def test_too_late_is_not_routed(build):

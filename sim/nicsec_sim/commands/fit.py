@@ -66,6 +66,8 @@ def fit(
     from nicsec.engine import Engine
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # As at Ctrl-C, so that a tool that is at work ends as well.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     engine = config_from_flags(preset, config, overrides)
     for family in area_of or ():
         if family not in FAMILIES:
