@@ -105,8 +105,8 @@ class HashPool(wiring.Component):
         taken, given = Signal(task, reset_less=True), Signal(HashOrder(config), reset_less=True)
         free_plain, take_ah, take_plain = Signal(count), Signal(), Signal()
         is_ah = C(((1 << ah) - 1) << (count - ah), count)
-        candidates = Signal(count)
-        picking = Signal()
+        candidates, seen = Signal(count), Signal(count)
+        picking, choosing = Signal(), Signal()
         m.d.comb += [
             free_plain.eq(idle & ~is_ah),
             take_ah.eq(picking & masked.o.valid & (idle & is_ah).any()),
@@ -116,7 +116,7 @@ class HashPool(wiring.Component):
             )),
             masked.o.ready.eq(take_ah), plain.o.ready.eq(take_plain),
         ]
-        m.d.comb += chosen.eq(round_robin(m, "unit", candidates, 1))
+        m.d.comb += chosen.eq(round_robin(m, "unit", seen, choosing))
         thread = Signal(thread_bits(config))
         giving = Signal()
         follows, ends = Signal(), Signal()
@@ -127,12 +127,15 @@ class HashPool(wiring.Component):
         with m.FSM():
             with m.State("PICK"):
                 m.d.comb += picking.eq(1)
-                m.d.sync += [thread.eq(Mux(take_ah, masked.o.payload, plain.o.payload)), offer.eq(0)]
+                # Idle units stay so until one is given a task.
+                m.d.sync += [
+                    thread.eq(Mux(take_ah, masked.o.payload, plain.o.payload)), seen.eq(candidates), offer.eq(0),
+                ]
                 with m.If(take_ah | take_plain):
-                    m.d.sync += offer.eq(chosen)
                     m.next = "READ"
             with m.State("READ"):
-                m.d.sync += taken.eq(read.data)
+                m.d.comb += choosing.eq(1)
+                m.d.sync += [taken.eq(read.data), offer.eq(chosen)]
                 m.next = "ORDER"
             with m.State("ORDER"):
                 m.d.sync += given.eq(HashOrder.of(m, config, taken))

@@ -159,7 +159,7 @@ class HashUnit(wiring.Component):
             *(port.ready.eq(from_ready) for port in o),
         ]
         patching = Signal()
-        with m.If(~patching | self.patch.ready):
+        with m.If(~patching):
             with m.If(taken):
                 m.d.sync += result.eq(from_core)
             with m.Else():

@@ -10,8 +10,9 @@ from ..crypto.aes_schedule import ScheduleJob
 from ..job import JobLayout, VerdictLayout
 from ..packet_path import PacketPath
 from ..row_hub import RowHub
+from ..sa_layout import SA_ROW_WIDTH
 from ..share import hash_members, join
-from ..stream import Register
+from ..stream import BeatLayout, Register, SkidBuffer
 from .cipher_pipe import CipherPipe
 from .cipher_start import CipherStart
 from .drain import Drain
@@ -75,7 +76,9 @@ class Pool(wiring.Component):
         connect(m, next_job.o, pair.job)
         connect(m, pair.frame, retire.frame)
         connect(m, retire.o, drain.frame)
-        connect(m, drain.o, flipped(self.o))
+        m.submodules.leaving = leaving = SkidBuffer(BeatLayout(config.data_width))
+        connect(m, drain.o, leaving.i)
+        connect(m, leaving.o, flipped(self.o))
         m.submodules.next_verdict = next_verdict = Register(VerdictLayout(config))
         connect(m, retire.verdict, next_verdict.i)
         connect(m, next_verdict.o, flipped(self.verdict))
@@ -110,14 +113,22 @@ class Pool(wiring.Component):
             m.d.comb += [
                 front.rsp_valid.eq(lines.rsp_valid[n]), front.rsp_data.eq(lines.rsp_data), front.done.eq(threads.ended),
             ]
-        merged("verdicts", FrontVerdict(config), [front.verdict for front in fronts], retire.front)
+        verdicts = []
+        for n, front in enumerate(fronts):
+            m.submodules[f"verdict{n}"] = verdict = Register(FrontVerdict(config))
+            connect(m, front.verdict, verdict.i)
+            verdicts.append(verdict.o)
+        merged("verdicts", FrontVerdict(config), verdicts, retire.front)
         merged("cipher_tasks", CipherTask(config), [front.cipher_task for front in fronts], start.task)
         patches = [front.patch for front in fronts]
         dones = [pipe.done, setup.done]
 
         # The cipher.
+        # What waits for its turn in the pipe holds up no other client's row by a path through the hub.
+        m.submodules.start_row = start_row = Register(SA_ROW_WIDTH)
         connect(m, start.row_req, rows.req[config.walkers + hashers])
-        connect(m, rows.rsp[config.walkers + hashers], start.row_rsp)
+        connect(m, rows.rsp[config.walkers + hashers], start_row.i)
+        connect(m, start_row.o, start.row_rsp)
         for name in ("header", "gcm", "cbc", "subkey"):
             connect(m, getattr(start, name), getattr(pipe, name))
         connect(m, start.iv, retire.iv)
