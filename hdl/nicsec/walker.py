@@ -474,7 +474,7 @@ class Walker(wiring.Component):
 
             # Rows that were asked for are taken before another walk may begin.
             with m.State("DONE"):
-                with m.If(answered == ops):
+                with m.If(informed):
                     m.d.comb += self.done.eq(1)
                     m.next = "IDLE"
 

@@ -246,11 +246,14 @@ class HashUnit(wiring.Component):
                     message.eq(Mux(second_hash, BLOCK_BYTES + 4 * digest_words[-1], BLOCK_BYTES + 4 * digest_words[0])),
                 ]
                 if ah:
-                    # The ICV of AH is inside of what was read.
-                    m.d.comb += reader.seek.eq(1)
                     m.d.sync += order.size.eq(0)
-                    with m.If(~outer):
-                        m.d.comb += [reader.start.eq(1), reader.first.eq(order.icv)]
+
+        if ah:
+            # The ICV of AH is inside of what was read. A word of padding is there whenever there is room for it.
+            with m.If(length & room):
+                m.d.comb += reader.seek.eq(1)
+                with m.If(~outer):
+                    m.d.comb += [reader.start.eq(1), reader.first.eq(order.icv)]
 
         # The queue, and the word that the core is offered.
         m.submodules.queue = queue = memory.Memory(

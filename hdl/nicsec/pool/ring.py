@@ -12,7 +12,7 @@ from .layout import LineWrite, Patch, Read, Write, line_bits
 __all__ = ["DRAIN_LATENCY", "FETCH_LATENCY", "READ_LATENCY", "FrameRing"]
 
 #: Cycles from ``read.en`` to ``read_data``.
-READ_LATENCY = 5
+READ_LATENCY = 6
 #: Cycles from the transfer of a request to its answer, when its bank is free.
 DRAIN_LATENCY = 5
 FETCH_LATENCY = 6
@@ -60,10 +60,10 @@ class FrameRing(wiring.Component):
     and what holds it up holds up all behind it, while each half of ``drain`` takes what is left. ``patch`` waits for a
     cycle without ``write``. Every two banks of a half share the way in, on which either is before ``load``.
 
-    A read sees the writes of two cycles before and earlier, and all lines that were loaded or are loaded in the same
-    cycle; a request of ``drain`` or ``fetch`` sees what a read would see that begins a cycle later. A patch is
-    performed a cycle after its transfer or later, like a write. A word that is read in the cycle in between, when its
-    write reaches the memory, is not defined; words beside it are, as each is in a memory of its own.
+    A read, or a request of ``drain`` or ``fetch``, sees the writes of the cycle before and earlier, and all lines that
+    were loaded or are loaded up to a cycle later. A patch is performed a cycle after its transfer or later, like a write.
+    A word that is read in the cycle of its write, which then reaches the memory, is not defined; words beside it are, as
+    each is in a memory of its own.
 
     Parameters
     ----------
@@ -133,8 +133,10 @@ class FrameRing(wiring.Component):
             for bank in banks:
                 m.submodules[f"bank_{half}_{bank}"] = memories[half][bank]
 
-        # Reading, cycle 0: who has each bank.
-        at = _Place(self.read.place, bank_bits)
+        # Reading, cycle 0: who has each bank. Whence a read comes, it has a cycle of its own to come here.
+        reads = Signal.like(self.read)
+        m.d.sync += reads.eq(self.read)
+        at = _Place(reads.place, bank_bits)
         m.submodules.fetched = fetched = SkidBuffer(line_bits(self._config))
         wiring.connect(m, wiring.flipped(self.fetch), fetched.i)
         asked = []
@@ -159,7 +161,7 @@ class FrameRing(wiring.Component):
             here = [line[:bank_bits] == bank for bank in banks]
             m.d.comb += [
                 *(signal.eq(value)
-                  for signal, value in zip(hits, at.hits(half, self.read.en, self.read.en & at.word.any()),
+                  for signal, value in zip(hits, at.hits(half, reads.en, reads.en & at.word.any()),
                                            strict=True)),
                 held.eq(any_of([hits[bank] & here[bank] for bank in banks])),
                 drained.o.ready.eq(~fetch_here & ~held),
