@@ -7,6 +7,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .algorithm import Auth, SACommand, SAResult
+from .choose import gated
 from .sa_layout import (
     MAC_KEY_ROW,
     MAC_SUBKEY_ROW,
@@ -78,7 +79,7 @@ class SASetup(wiring.Component):
     result is given, the window and whatever of it lay in registers here are zero.
 
     The time of an add depends on the algorithms, the key size and the wait for the crypto units only. With the units
-    free: 217 cycles for AES-128-GCM, 429 for AES-256-CBC with HMAC-SHA-256, of which 128 empty the window. The units
+    free: 216 cycles for AES-128-GCM, 445 for AES-256-CBC with HMAC-SHA-256, of which 128 empty the window. The units
     are held for one GHASH subkey, one midstate or the keys of one MAC at a time.
 
     Parameters
@@ -220,6 +221,10 @@ class SASetup(wiring.Component):
         if config.has_hmac:
             after_keys = "PAD"
             m.submodules.midstate = midstate = Midstate(config)
+            # A word of a midstate stays here for the cycle in which it is shifted in.
+            came, state_word = Signal(), Signal(32)
+            arrives = midstate.o.valid & midstate.o.ready
+            m.d.sync += [came.eq(arrives), state_word.eq(gated(midstate.o.payload, arrives))]
             for name in hash_members(config):
                 connect(m, getattr(midstate, name), flipped(getattr(self, name)))
             m.d.comb += [
@@ -421,11 +426,11 @@ class SASetup(wiring.Component):
                 with m.State("ANSWER"):
                     m.d.comb += [
                         read.addr.eq(Cat(midstate.address + _AUTH_KEY, op)),
-                        word.eq(midstate.o.payload),
-                        shift.eq(midstate.o.valid),
-                        midstate.o.ready.eq(1),
+                        midstate.o.ready.eq(~came),
+                        word.eq(state_word),
+                        shift.eq(came),
                     ]
-                    with m.If(midstate.o.valid):
+                    with m.If(came):
                         m.d.sync += beat.eq(beat + 1)
                         with m.If(beat == 3):
                             m.d.sync += beat.eq(0)

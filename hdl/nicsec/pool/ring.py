@@ -61,9 +61,9 @@ class FrameRing(wiring.Component):
     cycle without ``write``. Every two banks of a half share the way in, on which either is before ``load``.
 
     A read, or a request of ``drain`` or ``fetch``, sees the writes of the cycle before and earlier, and all lines that
-    were loaded or are loaded up to a cycle later. A patch is performed a cycle after its transfer or later, like a write.
-    A word that is read in the cycle of its write, which then reaches the memory, is not defined; words beside it are, as
-    each is in a memory of its own.
+    were loaded or are loaded up to a cycle later. A patch is performed a cycle after its transfer or later, like a
+    write. A word that is read in the cycle of its write, which then reaches the memory, is not defined; words beside it
+    are, as each is in a memory of its own.
 
     Parameters
     ----------
