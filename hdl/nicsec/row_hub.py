@@ -58,7 +58,7 @@ class RowHub(wiring.Component):
         ]
         chosen = round_robin(m, "client", waiting, choose)
         m.d.sync += waiting.eq(Cat(req.valid for req in self.req) & ~grant & ~Mux(choose, chosen, 0))
-        m.d.sync += outstanding.eq(outstanding + (choose & chosen.any()) - answered)
+        m.d.sync += outstanding.eq(outstanding + (choose & waiting.any()) - answered)
         with m.If(go):
             m.d.sync += [
                 grant.eq(Mux(choose, chosen, 0)),

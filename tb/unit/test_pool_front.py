@@ -242,6 +242,7 @@ class Bench:
         self.taken = []
         self.left = []  # of each frame, with its checksums
         self.now = 0
+        self.patches, self.late = [], (0, 1, 3, 60)
         self.running = {}  # thread: (packet, index of the pass, tasks that are still to come)
         self.free = list(range(config.lanes))
         self.granted = None
@@ -368,6 +369,17 @@ class Bench:
             if kind in ("hash", "cipher"):
                 self._task(kind, payload)
             if kind == "patch":
+                self.patches.append((self.now + self.rng.choice(self.late), payload))
+            elif kind != "verdict" or payload["final"]:
+                assert not self.patches, "a packet goes on before its checksums are in the ring"
+
+    async def _patch(self, ctx):
+        """Patches reach the ring late, in order."""
+        while True:
+            await ctx.tick()
+            ctx.set(self.dut.settled, not self.patches)
+            if self.patches and self.patches[0][0] <= self.now:
+                _, payload = self.patches.pop(0)
                 for n in range(2):
                     if payload["mask"] >> n & 1:
                         at = 4 * payload["place"] + 2 - 2 * n
@@ -443,7 +455,9 @@ class Bench:
         )]
         run(
             dut, self._jobs,
-            background=(self._clock, self._memory, self._table, self._threads, *sinks, self._done, self._zero),
+            background=(
+                self._clock, self._memory, self._table, self._threads, *sinks, self._patch, self._done, self._zero,
+            ),
             limit=400 * len(self.cases) + 5000,
         )
         self.check()
@@ -507,6 +521,7 @@ def test_back_to_back():
 
 def cycles(case):
     bench = Bench([case] * 6, random.Random(2))
+    bench.late = (0,)
     bench.run()
     spans = [after - before for before, after in zip(bench.taken, bench.taken[1:], strict=False)]
     # A line that is still on its way at the end of a packet costs the next one two cycles.

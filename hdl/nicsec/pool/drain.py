@@ -62,19 +62,24 @@ class Drain(wiring.Component):
         )
         write, read = frames.write_port(), frames.read_port(domain="comb")
         level = Signal(range(_FRAMES + 1))
-        begin, moved = Signal(), Signal()
+        begin, moved, freed = Signal(), Signal(), Signal()
+        put_at, got_at = Signal(len(write.addr) + 1), Signal(len(read.addr) + 1)
+        there = Signal()
         m.d.comb += [
             write.en.eq(begin),
             write.data.keep.eq(self.frame.p.keep),
             write.data.lines.eq(self.frame.p.lines),
             write.data.size.eq(self.frame.p.length[:4]),
+            write.addr.eq(put_at), read.addr.eq(got_at), there.eq(put_at != got_at),
         ]
+        # What a full list knows of a place that is free again may come a cycle late.
+        m.d.sync += freed.eq(moved)
         with m.If(begin):
-            m.d.sync += write.addr.eq(write.addr + 1)
+            m.d.sync += put_at.eq(put_at + 1)
         with m.If(moved):
-            m.d.sync += read.addr.eq(read.addr + 1)
-        with m.If(begin ^ moved):
-            m.d.sync += level.eq(level + Cat(C(1, 1), moved.replicate(len(level) - 1)))
+            m.d.sync += got_at.eq(got_at + 1)
+        with m.If(begin ^ freed):
+            m.d.sync += level.eq(level + Cat(C(1, 1), freed.replicate(len(level) - 1)))
 
         # Asking up to `until`, in each half by itself: of the lines ahead of an odd position there is an even one more
         # than odd ones. The lines of a frame that does not leave are passed by, for which both halves have to be done
@@ -127,12 +132,12 @@ class Drain(wiring.Component):
         known, used = Signal(), Signal()
         over = Signal()
         m.d.comb += [
-            moved.eq((level != 0) & (~known | used)),
+            moved.eq(there & (~known | used)),
             over.eq((read.data.size == 0) | (read.data.size == 15)),
         ]
         with m.If(~known | used):
             m.d.sync += [
-                known.eq(level != 0),
+                known.eq(there),
                 following.keep.eq(read.data.keep),
                 following.lines.eq(read.data.lines),
                 following.size.eq(read.data.size),

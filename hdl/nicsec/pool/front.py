@@ -49,7 +49,10 @@ class Front(wiring.Component):
     row_req, row_rsp : streams
         Rows of the SA table.
     patch : Out(stream of Patch)
-        Checksums. When one is taken the ring has it for whoever reads later.
+        Checksums.
+    settled : In(1, init=1)
+        All patches that were taken two cycles ago or earlier are in the ring for whoever reads from now on. No pass of
+        a packet begins, and it does not leave, before its checksums are there.
     thread : In(stream of thread)
         An idle thread; one is taken for each pass, ahead of its tasks. ``valid`` is only looked at while it is
         ``ready``, and may fall at any time.
@@ -73,6 +76,7 @@ class Front(wiring.Component):
             "row_req": Out(stream.Signature(RowRequest(config))),
             "row_rsp": In(stream.Signature(128)),
             "patch": Out(stream.Signature(Patch(config))),
+            "settled": In(1, init=1),
             "thread": In(stream.Signature(thread_bits(config))),
             "cipher_task": Out(stream.Signature(CipherTask(config))),
             "hash_task": Out(stream.Signature(HashTask(config))),
@@ -359,6 +363,7 @@ class Front(wiring.Component):
             outside.eq(far | (room[-1] & room[:words].any()) | (Cat(offset[1], field) >= region.end[1:])),
         ]
         header_number = Signal(2)
+        settling = Signal(2)
         header = walker.headers[header_number]
         m.d.comb += [
             range_sum.first.eq(header.start), range_sum.header.eq(1), range_sum.words.eq(header.words),
@@ -382,13 +387,18 @@ class Front(wiring.Component):
             m.d.sync += header_number.eq(header_number + 1)
             with m.If(~job.csum_ip | (header_number == 3)):
                 m.d.sync += header_number.eq(0)
-                m.next = "FINAL"
-                with m.If(job.bound):
-                    m.next = "PASS"
+                m.d.sync += settling.eq(0b11)
+                m.next = "SETTLE"
             with m.Elif(header.active):
                 m.d.comb += range_sum.start.eq(1)
                 m.d.sync += reads.eq(1)
                 m.next = "SUM"
+        with m.State("SETTLE"):
+            m.d.sync += settling.eq(settling >> 1)
+            with m.If(~settling.any() & self.settled):
+                m.next = "FINAL"
+                with m.If(job.bound):
+                    m.next = "PASS"
         with m.State("SUM"):
             with m.If(range_sum.done):
                 m.d.sync += reads.eq(0)

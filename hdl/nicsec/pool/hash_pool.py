@@ -5,7 +5,6 @@ from amaranth import *
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from ..choose import round_robin
 from ..sa_layout import SA_ROW_WIDTH, RowRequest
 from ..share import Share, hash_members, join
 from ..units import Units
@@ -39,6 +38,7 @@ class HashPool(wiring.Component):
         Ahead of the cipher task that it follows.
     half, progress : In
         See :class:`~nicsec.pool.cipher_pipe.CipherPipe`.
+    settled : In(1)
     fetch, rsp_valid, rsp_data, patch, row_req, row_rsp, done : arrays with one for each unit
         See :class:`~nicsec.pool.hash_unit.HashUnit`.
     working : Out(hash_units)
@@ -58,6 +58,7 @@ class HashPool(wiring.Component):
             "rsp_valid": In(units),
             "rsp_data": In(128),
             "patch": Out(stream.Signature(Patch(config))).array(units),
+            "settled": In(1),
             "row_req": Out(stream.Signature(RowRequest(config))).array(units),
             "row_rsp": In(stream.Signature(SA_ROW_WIDTH)).array(units),
             "done": Out(stream.Signature(Done(config))).array(units),
@@ -101,12 +102,12 @@ class HashPool(wiring.Component):
         with m.If(write.en):
             m.d.sync += ciphered.bit_select(coming.thread, 1).eq(0)
 
-        idle, chosen, offer = Signal(count), Signal(count), Signal(count)
+        idle, offer = Signal(count), Signal(count)
         taken, given = Signal(task, reset_less=True), Signal(HashOrder(config), reset_less=True)
         free_plain, take_ah, take_plain = Signal(count), Signal(), Signal()
         is_ah = C(((1 << ah) - 1) << (count - ah), count)
-        candidates, seen = Signal(count), Signal(count)
-        picking, choosing = Signal(), Signal()
+        candidates, seen, among, later = (Signal(count, name=name) for name in ("candidates", "seen", "among", "later"))
+        picking = Signal()
         m.d.comb += [
             free_plain.eq(idle & ~is_ah),
             take_ah.eq(picking & masked.o.valid & (idle & is_ah).any()),
@@ -116,7 +117,6 @@ class HashPool(wiring.Component):
             )),
             masked.o.ready.eq(take_ah), plain.o.ready.eq(take_plain),
         ]
-        m.d.comb += chosen.eq(round_robin(m, "unit", seen, choosing))
         thread = Signal(thread_bits(config))
         giving = Signal()
         follows, ends = Signal(), Signal()
@@ -134,13 +134,18 @@ class HashPool(wiring.Component):
                 with m.If(take_ah | take_plain):
                     m.next = "READ"
             with m.State("READ"):
-                m.d.comb += choosing.eq(1)
-                m.d.sync += [taken.eq(read.data), offer.eq(chosen)]
+                # In turn: the first behind the one that was given a task last, or the first.
+                behind = seen & later
+                m.d.sync += [taken.eq(read.data), among.eq(Mux(behind.any(), behind, seen))]
                 m.next = "ORDER"
             with m.State("ORDER"):
-                m.d.sync += given.eq(HashOrder.of(m, config, taken))
+                m.d.sync += [
+                    given.eq(HashOrder.of(m, config, taken)),
+                    offer.eq(Cat(among[n] & ~among[:n].any() for n in range(count))),
+                ]
                 m.next = "CIPHERED"
             with m.State("CIPHERED"):
+                m.d.sync += later.eq(Cat(offer[:n].any() for n in range(count)))
                 m.d.sync += follows.eq(given.follows & ~ciphered.bit_select(thread, 1) & ~ends)
                 m.next = "GIVE"
             with m.State("GIVE"):
@@ -173,7 +178,7 @@ class HashPool(wiring.Component):
                 join(m, members, unit, cores)
             m.d.comb += [
                 idle[n].eq(unit.task.ready), unit.task.payload.eq(given), unit.task.p.follows.eq(follows & ~ends),
-                unit.progress.eq(self.progress),
+                unit.progress.eq(self.progress), unit.settled.eq(self.settled),
                 unit.rsp_valid.eq(self.rsp_valid[n]), unit.rsp_data.eq(self.rsp_data),
             ]
             m.d.comb += unit.task.valid.eq(giving & offer[n])

@@ -40,6 +40,9 @@ class HashUnit(wiring.Component):
         Lines of the ring, in the order of requests.
     patch : Out(stream of Patch)
         The words of the ICV.
+    settled : In(1, init=1)
+        All patches that were taken two cycles ago or earlier are in the ring for whoever reads from now on. A pass is
+        not done before its ICV is there.
     row_req, row_rsp : streams
         The SA table.
     progress : In(Progress(config))
@@ -62,6 +65,7 @@ class HashUnit(wiring.Component):
             "rsp_valid": In(1),
             "rsp_data": In(128),
             "patch": Out(stream.Signature(Patch(config))),
+            "settled": In(1, init=1),
             "row_req": Out(stream.Signature(RowRequest(config))),
             "row_rsp": In(stream.Signature(128)),
             "progress": In(Progress(config)),
@@ -286,10 +290,14 @@ class HashUnit(wiring.Component):
 
         # The answer: as many words of it as the ICV has.
         rest = Signal(reset_less=True)
+        settling, written = Signal(2), Signal()
+        m.d.sync += settling.eq(Mux(end & ~patching & ~written, Cat(C(1, 1), settling), 0))
+        with m.If(settling[-1] & self.settled):
+            m.d.sync += written.eq(1)
         m.d.comb += [
             self.patch.valid.eq(patching), self.patch.p.data.eq(result), self.patch.p.mask.eq(0b11),
             self.patch.p.place.eq(reader.place), reader.step.eq(patching & self.patch.ready),
-            self.done.valid.eq(end & ~patching),
+            self.done.valid.eq(written),
             self.done.p.thread.eq(order.thread), self.done.p.packet.eq(order.packet), self.done.p.last.eq(order.last),
         ]
         with m.If(self.patch.ready):
@@ -302,7 +310,7 @@ class HashUnit(wiring.Component):
                 m.d.sync += [answer.eq(0), end.eq(1), self.claim.eq(0)]
 
         with m.If(self.done.valid & self.done.ready):
-            m.d.sync += [end.eq(0), self.busy.eq(0)]
+            m.d.sync += [end.eq(0), written.eq(0), settling.eq(0), self.busy.eq(0)]
         with m.If(start):
             m.d.sync += [
                 *(order[name].eq(coming[name]) for name in names), message.eq(coming.bytes),

@@ -94,6 +94,7 @@ class Pool(wiring.Component):
             for source, i in zip(sources, merge.i, strict=True):
                 connect(m, source, i)
             connect(m, merge.o, sink)
+            return merge
 
         m.submodules.lines = lines = FetchHub(config, config.walkers + hashers)
         m.submodules.rows = rows = RowHub(config, config.walkers + hashers + 1)
@@ -174,6 +175,9 @@ class Pool(wiring.Component):
                 m.d.comb += self.activity.ghash.eq(pipe.ghash_issued)
             if hashers:
                 m.d.comb += self.activity.hash.eq(population(m, "hashing", hashes.working))
-        merged("patches", Patch(config), patches, ring.patch)
+        written = merged("patches", Patch(config), patches, ring.patch)
+        settled = Signal()
+        m.d.sync += settled.eq(written.empty & ~ring.patch_waits)
+        m.d.comb += [user.settled.eq(settled) for user in (*fronts, *([hashes] if hashers else []))]
         merged("dones", Done(config), dones, threads.done)
         return m

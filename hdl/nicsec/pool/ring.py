@@ -82,8 +82,8 @@ class FrameRing(wiring.Component):
         Even lines, odd lines; each is answered in order, :data:`DRAIN_LATENCY` cycles later or more.
     fetch : In(stream of line_bits), fetch_valid, fetch_data : Out
         Lines of both halves, answered in order :data:`FETCH_LATENCY` cycles later or more.
-    patch : In(stream of Patch)
-        One in two cycles at most.
+    patch : In(stream of Patch), patch_waits : Out(1)
+        One in two cycles at most. One that was taken waits.
     """
 
     def __init__(self, config, banks=None):
@@ -106,6 +106,7 @@ class FrameRing(wiring.Component):
             "fetch_valid": Out(1),
             "fetch_data": Out(128),
             "patch": In(stream.Signature(Patch(config))),
+            "patch_waits": Out(1),
         })
 
     def elaborate(self, platform):
@@ -239,7 +240,7 @@ class FrameRing(wiring.Component):
         data, mask = Signal(128), Signal(4)
         m.d.comb += [
             writes.eq(self.write.mask.any()),
-            patch.ready.eq(~writes),
+            patch.ready.eq(~writes), self.patch_waits.eq(patch.valid),
             place.eq(Mux(writes, self.write.place, patch.p.place)),
             data.eq(Cat(self.write.data[:96], Mux(writes, self.write.data[96:], patch.p.data))),
             mask.eq(Mux(writes, self.write.mask, patch.valid)),
