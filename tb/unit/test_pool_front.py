@@ -266,7 +266,8 @@ class Bench:
             }
             packet = number % self.numbers
             loaded = {"length": len(case.raw), "error": 0, "too_long": 0, **case.loaded}
-            self.jobs.append({"packet": packet, "base": base, "job": job, "loaded": loaded})
+            walked = not (job["bypass"] or job["status"] or loaded["error"] or loaded["too_long"])
+            self.jobs.append({"packet": packet, "base": base, "job": job, "loaded": loaded, "walked": walked})
             self.bases.append(base)
             self.expected.append(expected(case, packet, base, job, config))
             base = (base + lines) % config.ring_lines

@@ -249,9 +249,7 @@ class Front(wiring.Component):
                 m.d.sync += [judged.eq(0), fetched.eq(0), sums.eq(0)]
                 with m.If(self.job.valid):
                     m.next = "REFUSED"
-                    # The upper bits of a status are zero.
-                    known = Cat(job.bypass, Value.cast(job.status)[:_STATUS_BITS], loaded.too_long, loaded.error)
-                    with m.If(~known.any()):
+                    with m.If(packet.walked):
                         m.d.comb += [cache.start.eq(1), walker.start.eq(1)]
                         m.d.sync += reads.eq(1)
                         m.next = "WALK"
@@ -320,8 +318,8 @@ class Front(wiring.Component):
                 m.d.comb += [running.eq(1), walker.again.eq(due)]
                 with m.If(due):
                     m.d.sync += fetched.eq(1)
+                m.d.sync += status.eq(end_status)
                 with m.If(ended):
-                    m.d.sync += status.eq(end_status)
                     m.next = "PASS"
                     with m.If(end_status != 0):
                         m.next = "FINAL"

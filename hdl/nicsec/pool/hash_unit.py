@@ -290,13 +290,16 @@ class HashUnit(wiring.Component):
 
         # The answer: as many words of it as the ICV has.
         rest = Signal(reset_less=True)
+        # The next word is not there before the place has moved on.
+        stepped = Signal()
+        m.d.sync += stepped.eq(patching & self.patch.ready)
         settling, written = Signal(2), Signal()
         m.d.sync += settling.eq(Mux(end & ~patching & ~written, Cat(C(1, 1), settling), 0))
         with m.If(settling[-1] & self.settled):
             m.d.sync += written.eq(1)
         m.d.comb += [
             self.patch.valid.eq(patching), self.patch.p.data.eq(result), self.patch.p.mask.eq(0b11),
-            self.patch.p.place.eq(reader.place), reader.step.eq(patching & self.patch.ready),
+            self.patch.p.place.eq(reader.place), reader.step.eq(stepped),
             self.done.valid.eq(written),
             self.done.p.thread.eq(order.thread), self.done.p.packet.eq(order.packet), self.done.p.last.eq(order.last),
         ]

@@ -92,11 +92,13 @@ class FrameLayout(data.StructLayout):
 
 
 class FrontJob(data.StructLayout):
-    """A packet for a front: its number, its job, its first line, and what is known of the frame since it was loaded."""
+    """A packet for a front: its number, its job, its first line, what is known of the frame since it was loaded, and
+    whether it is to be ``walked``, since neither job nor frame says otherwise."""
 
     def __init__(self, config):
         super().__init__({
             "packet": packet_bits(config), "base": line_bits(config), "job": JobLayout(config), "loaded": LoadedLayout,
+            "walked": 1,
         })
 
 

@@ -42,6 +42,8 @@ class Pair(wiring.Component):
         number = Signal(packet_bits(config))
         idle, chosen = Signal(config.walkers), Signal(config.walkers)
         both, go = Signal(), Signal()
+        job, loaded = self.job.p, self.loaded.p.loaded
+        refused = Cat(job.bypass, Value.cast(job.status), loaded.too_long, loaded.error).any()
         for n in reversed(range(config.walkers)):
             with m.If(idle[n]):
                 m.d.comb += chosen.eq(1 << n)
@@ -60,6 +62,6 @@ class Pair(wiring.Component):
             with m.If(go & chosen[n]):
                 m.d.sync += [
                     front.valid.eq(1), front.p.packet.eq(number), front.p.base.eq(self.loaded.p.base),
-                    front.p.job.eq(self.job.payload), front.p.loaded.eq(self.loaded.p.loaded),
+                    front.p.job.eq(job), front.p.loaded.eq(loaded), front.p.walked.eq(~refused),
                 ]
         return m

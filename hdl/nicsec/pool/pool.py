@@ -121,7 +121,12 @@ class Pool(wiring.Component):
             verdicts.append(verdict.o)
         merged("verdicts", FrontVerdict(config), verdicts, retire.front)
         merged("cipher_tasks", CipherTask(config), [front.cipher_task for front in fronts], start.task)
-        patches = [front.patch for front in fronts]
+        patches, sums = [], []
+        for n, front in enumerate(fronts):
+            m.submodules[f"sum{n}"] = patch = Register(Patch(config))
+            connect(m, front.patch, patch.i)
+            patches.append(patch.o)
+            sums.append(patch.o.valid)
         dones = [pipe.done, setup.done]
 
         # The cipher.
@@ -177,7 +182,7 @@ class Pool(wiring.Component):
                 m.d.comb += self.activity.hash.eq(population(m, "hashing", hashes.working))
         written = merged("patches", Patch(config), patches, ring.patch)
         settled = Signal()
-        m.d.sync += settled.eq(written.empty & ~ring.patch_waits)
+        m.d.sync += settled.eq(written.empty & ~ring.patch_waits & ~Cat(sums).any())
         m.d.comb += [user.settled.eq(settled) for user in (*fronts, *([hashes] if hashers else []))]
         merged("dones", Done(config), dones, threads.done)
         return m
