@@ -15,8 +15,8 @@ _OUTSTANDING = 8
 
 
 class RowHub(wiring.Component):
-    """Serves the clients in turn, one request a cycle and of one client one in three; request and answer take three
-    cycles and one more than without it.
+    """Serves the clients in turn, one request a cycle and of one client one in two; request and answer take two cycles
+    and one more than without it.
 
     Parameters
     ----------
@@ -46,8 +46,8 @@ class RowHub(wiring.Component):
         m = Module()
         clients = self._clients
 
-        # A client is seen to wait in one cycle, is chosen in the next and gives its request in the one behind, unless
-        # the way out is blocked or the answers are behind.
+        # A client is chosen in one cycle and gives its request in the next, unless the way out is blocked or the
+        # answers are behind.
         waiting, grant = Signal(clients), Signal(clients)
         tag = Signal(range(clients))
         outstanding = Signal(range(_OUTSTANDING + 1))
@@ -55,9 +55,9 @@ class RowHub(wiring.Component):
         m.d.comb += [
             go.eq(~self.row_req.valid | self.row_req.ready),
             choose.eq(go & (outstanding != _OUTSTANDING)),
+            waiting.eq(Cat(req.valid for req in self.req) & ~grant),
         ]
         chosen = round_robin(m, "client", waiting, choose)
-        m.d.sync += waiting.eq(Cat(req.valid for req in self.req) & ~grant & ~Mux(choose, chosen, 0))
         m.d.sync += outstanding.eq(outstanding + (choose & waiting.any()) - answered)
         with m.If(go):
             m.d.sync += [

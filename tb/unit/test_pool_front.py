@@ -378,9 +378,11 @@ class Bench:
         """Patches reach the ring late, in order."""
         while True:
             await ctx.tick()
-            ctx.set(self.dut.settled, not self.patches)
+            ctx.set(self.dut.written, 0)
             if self.patches and self.patches[0][0] <= self.now:
                 _, payload = self.patches.pop(0)
+                assert payload["last"]
+                ctx.set(self.dut.written, 1)
                 for n in range(2):
                     if payload["mask"] >> n & 1:
                         at = 4 * payload["place"] + 2 - 2 * n

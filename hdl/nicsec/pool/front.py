@@ -49,10 +49,10 @@ class Front(wiring.Component):
     row_req, row_rsp : streams
         Rows of the SA table.
     patch : Out(stream of Patch)
-        Checksums.
-    settled : In(1, init=1)
-        All patches that were taken two cycles ago or earlier are in the ring for whoever reads from now on. No pass of
-        a packet begins, and it does not leave, before its checksums are there.
+        Checksums, all of them ``last``.
+    written : In(1)
+        Strobe: what was taken is in the ring for whoever reads from now on. No pass of a packet begins, and it does not
+        leave, before its checksums are there.
     thread : In(stream of thread)
         An idle thread; one is taken for each pass, ahead of its tasks. ``valid`` is only looked at while it is
         ``ready``, and may fall at any time.
@@ -76,7 +76,7 @@ class Front(wiring.Component):
             "row_req": Out(stream.Signature(RowRequest(config))),
             "row_rsp": In(stream.Signature(128)),
             "patch": Out(stream.Signature(Patch(config))),
-            "settled": In(1, init=1),
+            "written": In(1),
             "thread": In(stream.Signature(thread_bits(config))),
             "cipher_task": Out(stream.Signature(CipherTask(config))),
             "hash_task": Out(stream.Signature(HashTask(config))),
@@ -344,7 +344,7 @@ class Front(wiring.Component):
             range_sum.stall.eq(cache.stall),
             self.patch.p.place.eq(at_place(self.job.p.base, range_sum.target, place_bits(config))),
             self.patch.p.data.eq(range_sum.result.replicate(2)),
-            self.patch.p.mask.eq(Cat(range_sum.target_low, ~range_sum.target_low)),
+            self.patch.p.mask.eq(Cat(range_sum.target_low, ~range_sum.target_low)), self.patch.p.last.eq(1),
         ]
         # L4 begins behind word `ahead` of the buffer, since `csum_start` is 2 modulo 4 as the frame is two bytes late;
         # the field is in word `field`. The first must not be ahead of the region, nor the end of the other behind it.
@@ -361,7 +361,6 @@ class Front(wiring.Component):
             outside.eq(far | (room[-1] & room[:words].any()) | (Cat(offset[1], field) >= region.end[1:])),
         ]
         header_number = Signal(2)
-        settling = Signal(2)
         header = walker.headers[header_number]
         m.d.comb += [
             range_sum.first.eq(header.start), range_sum.header.eq(1), range_sum.words.eq(header.words),
@@ -385,18 +384,13 @@ class Front(wiring.Component):
             m.d.sync += header_number.eq(header_number + 1)
             with m.If(~job.csum_ip | (header_number == 3)):
                 m.d.sync += header_number.eq(0)
-                m.d.sync += settling.eq(0b11)
-                m.next = "SETTLE"
+                m.next = "FINAL"
+                with m.If(job.bound):
+                    m.next = "PASS"
             with m.Elif(header.active):
                 m.d.comb += range_sum.start.eq(1)
                 m.d.sync += reads.eq(1)
                 m.next = "SUM"
-        with m.State("SETTLE"):
-            m.d.sync += settling.eq(settling >> 1)
-            with m.If(~settling.any() & self.settled):
-                m.next = "FINAL"
-                with m.If(job.bound):
-                    m.next = "PASS"
         with m.State("SUM"):
             with m.If(range_sum.done):
                 m.d.sync += reads.eq(0)
@@ -404,4 +398,7 @@ class Front(wiring.Component):
         with m.State("PATCH"):
             m.d.comb += self.patch.valid.eq(1)
             with m.If(self.patch.ready):
+                m.next = "WRITTEN"
+        with m.State("WRITTEN"):
+            with m.If(self.written):
                 m.next = "HEADERS"

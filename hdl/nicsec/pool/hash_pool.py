@@ -38,7 +38,7 @@ class HashPool(wiring.Component):
         Ahead of the cipher task that it follows.
     half, progress : In
         See :class:`~nicsec.pool.cipher_pipe.CipherPipe`.
-    settled : In(1)
+    written : In(units)
     fetch, rsp_valid, rsp_data, patch, row_req, row_rsp, done : arrays with one for each unit
         See :class:`~nicsec.pool.hash_unit.HashUnit`.
     working : Out(hash_units)
@@ -58,7 +58,7 @@ class HashPool(wiring.Component):
             "rsp_valid": In(units),
             "rsp_data": In(128),
             "patch": Out(stream.Signature(Patch(config))).array(units),
-            "settled": In(1),
+            "written": In(units),
             "row_req": Out(stream.Signature(RowRequest(config))).array(units),
             "row_rsp": In(stream.Signature(SA_ROW_WIDTH)).array(units),
             "done": Out(stream.Signature(Done(config))).array(units),
@@ -178,7 +178,7 @@ class HashPool(wiring.Component):
                 join(m, members, unit, cores)
             m.d.comb += [
                 idle[n].eq(unit.task.ready), unit.task.payload.eq(given), unit.task.p.follows.eq(follows & ~ends),
-                unit.progress.eq(self.progress), unit.settled.eq(self.settled),
+                unit.progress.eq(self.progress), unit.written.eq(self.written[n]),
                 unit.rsp_valid.eq(self.rsp_valid[n]), unit.rsp_data.eq(self.rsp_data),
             ]
             m.d.comb += unit.task.valid.eq(giving & offer[n])

@@ -40,9 +40,8 @@ class HashUnit(wiring.Component):
         Lines of the ring, in the order of requests.
     patch : Out(stream of Patch)
         The words of the ICV.
-    settled : In(1, init=1)
-        All patches that were taken two cycles ago or earlier are in the ring for whoever reads from now on. A pass is
-        not done before its ICV is there.
+    written : In(1)
+        Strobe: the last of them is in the ring for whoever reads from now on. A pass is not done before.
     row_req, row_rsp : streams
         The SA table.
     progress : In(Progress(config))
@@ -65,7 +64,7 @@ class HashUnit(wiring.Component):
             "rsp_valid": In(1),
             "rsp_data": In(128),
             "patch": Out(stream.Signature(Patch(config))),
-            "settled": In(1, init=1),
+            "written": In(1),
             "row_req": Out(stream.Signature(RowRequest(config))),
             "row_rsp": In(stream.Signature(128)),
             "progress": In(Progress(config)),
@@ -293,27 +292,28 @@ class HashUnit(wiring.Component):
         # The next word is not there before the place has moved on.
         stepped = Signal()
         m.d.sync += stepped.eq(patching & self.patch.ready)
-        settling, written = Signal(2), Signal()
-        m.d.sync += settling.eq(Mux(end & ~patching & ~written, Cat(C(1, 1), settling), 0))
-        with m.If(settling[-1] & self.settled):
+        final, written = Signal(reset_less=True), Signal()
+        with m.If(self.written):
             m.d.sync += written.eq(1)
         m.d.comb += [
             self.patch.valid.eq(patching), self.patch.p.data.eq(result), self.patch.p.mask.eq(0b11),
+            self.patch.p.last.eq(final),
             self.patch.p.place.eq(reader.place), reader.step.eq(stepped),
-            self.done.valid.eq(written),
+            self.done.valid.eq(end & written),
             self.done.p.thread.eq(order.thread), self.done.p.packet.eq(order.packet), self.done.p.last.eq(order.last),
         ]
         with m.If(self.patch.ready):
             m.d.sync += patching.eq(0)
         with m.If(answer & taken):
             m.d.sync += patching.eq(~rest)
+            m.d.sync += final.eq(index[:3] == order.icv_last)
             with m.If(index[:3] == order.icv_last):
                 m.d.sync += rest.eq(1)
             with m.If(from_last):
                 m.d.sync += [answer.eq(0), end.eq(1), self.claim.eq(0)]
 
         with m.If(self.done.valid & self.done.ready):
-            m.d.sync += [end.eq(0), written.eq(0), settling.eq(0), self.busy.eq(0)]
+            m.d.sync += [end.eq(0), written.eq(0), self.busy.eq(0)]
         with m.If(start):
             m.d.sync += [
                 *(order[name].eq(coming[name]) for name in names), message.eq(coming.bytes),
@@ -324,7 +324,7 @@ class HashUnit(wiring.Component):
         if ah:
             refused = Signal()
             with m.If(masked.refused):
-                m.d.sync += [refused.eq(1), end.eq(1)]
+                m.d.sync += [refused.eq(1), end.eq(1), written.eq(1)]
             with m.Elif(go):
                 m.d.sync += refused.eq(0)
             m.d.comb += self.done.p.status.eq(Mux(refused, masked.status, Status.SUCCESS))

@@ -82,8 +82,6 @@ class Merge(wiring.Component):
     -------
     i : array of In(stream of shape)
     o : Out(stream of shape)
-    empty : Out(1)
-        No payload is inside.
     """
 
     def __init__(self, shape, clients, *, full=False):
@@ -91,7 +89,7 @@ class Merge(wiring.Component):
             raise ValueError(f"clients must be at least 1, not {clients!r}")
         self._full = full
         super().__init__({
-            "i": In(stream.Signature(shape)).array(clients), "o": Out(stream.Signature(shape)), "empty": Out(1),
+            "i": In(stream.Signature(shape)).array(clients), "o": Out(stream.Signature(shape)),
         })
 
     def elaborate(self, platform):
@@ -111,8 +109,6 @@ class Merge(wiring.Component):
         for i, head in zip(root.i, heads, strict=True):
             wiring.connect(m, head, i)
         wiring.connect(m, root.o, wiring.flipped(self.o))
-        inside = [root.o, *(heads if len(bounds) > 2 else [])]
-        m.d.comb += self.empty.eq(~Cat(o.valid for o in inside).any())
         return m
 
 

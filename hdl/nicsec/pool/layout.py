@@ -17,7 +17,7 @@ from ..sa_layout import slot_bits
 
 __all__ = [
     "CipherTask", "Done", "FrameLayout", "FrontJob", "HashTask", "LineWrite", "LoadedFrame", "Patch", "Progress",
-    "Read", "Write", "at_place", "line_bits", "packet_bits", "place_bits", "thread_bits",
+    "Read", "Write", "Written", "at_place", "line_bits", "packet_bits", "place_bits", "thread_bits",
 ]
 
 
@@ -69,11 +69,21 @@ class LineWrite(data.StructLayout):
         super().__init__({"line": line_bits(config), "data": 128})
 
 
-class Patch(data.StructLayout):
-    """A write of one word; bit n of ``mask`` writes bits 16n + 15 : 16n."""
+class Written(data.StructLayout):
+    """The last patch of ``client`` has been written; clients are fronts and then hash units."""
 
     def __init__(self, config):
-        super().__init__({"place": place_bits(config), "data": 32, "mask": 2})
+        super().__init__({"valid": 1, "client": range(config.walkers + config.hash_units)})
+
+
+class Patch(data.StructLayout):
+    """A write of one word; bit n of ``mask`` writes bits 16n + 15 : 16n. With ``last`` its ``client`` is told when it
+    has been written (:class:`Written`)."""
+
+    def __init__(self, config):
+        super().__init__({
+            "place": place_bits(config), "data": 32, "mask": 2, "last": 1, "client": Written(config).members["client"],
+        })
 
 
 class LoadedFrame(data.StructLayout):

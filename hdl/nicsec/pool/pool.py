@@ -94,7 +94,6 @@ class Pool(wiring.Component):
             for source, i in zip(sources, merge.i, strict=True):
                 connect(m, source, i)
             connect(m, merge.o, sink)
-            return merge
 
         m.submodules.lines = lines = FetchHub(config, config.walkers + hashers)
         m.submodules.rows = rows = RowHub(config, config.walkers + hashers + 1)
@@ -121,12 +120,11 @@ class Pool(wiring.Component):
             verdicts.append(verdict.o)
         merged("verdicts", FrontVerdict(config), verdicts, retire.front)
         merged("cipher_tasks", CipherTask(config), [front.cipher_task for front in fronts], start.task)
-        patches, sums = [], []
+        patches = []
         for n, front in enumerate(fronts):
             m.submodules[f"sum{n}"] = patch = Register(Patch(config))
             connect(m, front.patch, patch.i)
             patches.append(patch.o)
-            sums.append(patch.o.valid)
         dones = [pipe.done, setup.done]
 
         # The cipher.
@@ -180,9 +178,13 @@ class Pool(wiring.Component):
                 m.d.comb += self.activity.ghash.eq(pipe.ghash_issued)
             if hashers:
                 m.d.comb += self.activity.hash.eq(population(m, "hashing", hashes.working))
-        written = merged("patches", Patch(config), patches, ring.patch)
-        settled = Signal()
-        m.d.sync += settled.eq(written.empty & ~ring.patch_waits & ~Cat(sums).any())
-        m.d.comb += [user.settled.eq(settled) for user in (*fronts, *([hashes] if hashers else []))]
+        m.submodules.patches = merge = Merge(Patch(config), len(patches))
+        connect(m, merge.o, ring.patch)
+        told = [front.written for front in fronts] + ([*hashes.written] if hashers else [])
+        for n, (source, i) in enumerate(zip(patches, merge.i, strict=True)):
+            m.d.comb += [
+                i.valid.eq(source.valid), i.payload.eq(source.payload), i.p.client.eq(n), source.ready.eq(i.ready),
+                told[n].eq(ring.written.valid & (ring.written.client == n)),
+            ]
         merged("dones", Done(config), dones, threads.done)
         return m

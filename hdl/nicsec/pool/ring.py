@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..choose import any_of, more_than
 from ..stream import Register, SkidBuffer
-from .layout import LineWrite, Patch, Read, Write, line_bits
+from .layout import LineWrite, Patch, Read, Write, Written, line_bits
 
 __all__ = ["DRAIN_LATENCY", "FETCH_LATENCY", "READ_LATENCY", "FrameRing"]
 
@@ -82,8 +82,8 @@ class FrameRing(wiring.Component):
         Even lines, odd lines; each is answered in order, :data:`DRAIN_LATENCY` cycles later or more.
     fetch : In(stream of line_bits), fetch_valid, fetch_data : Out
         Lines of both halves, answered in order :data:`FETCH_LATENCY` cycles later or more.
-    patch : In(stream of Patch), patch_waits : Out(1)
-        One in two cycles at most. One that was taken waits.
+    patch : In(stream of Patch), written : Out(Written)
+        One in two cycles at most; and what was written, for whoever reads from then on.
     """
 
     def __init__(self, config, banks=None):
@@ -106,7 +106,7 @@ class FrameRing(wiring.Component):
             "fetch_valid": Out(1),
             "fetch_data": Out(128),
             "patch": In(stream.Signature(Patch(config))),
-            "patch_waits": Out(1),
+            "written": Out(Written(config)),
         })
 
     def elaborate(self, platform):
@@ -240,10 +240,13 @@ class FrameRing(wiring.Component):
         data, mask = Signal(128), Signal(4)
         m.d.comb += [
             writes.eq(self.write.mask.any()),
-            patch.ready.eq(~writes), self.patch_waits.eq(patch.valid),
+            patch.ready.eq(~writes),
             place.eq(Mux(writes, self.write.place, patch.p.place)),
             data.eq(Cat(self.write.data[:96], Mux(writes, self.write.data[96:], patch.p.data))),
             mask.eq(Mux(writes, self.write.mask, patch.valid)),
+        ]
+        m.d.sync += [
+            self.written.valid.eq(patch.valid & ~writes & patch.p.last), self.written.client.eq(patch.p.client),
         ]
         to = _Place(place, bank_bits)
         to_write = []
