@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The longest paths of an ECP5 netlist ahead of placement, every net taken to be as long as any other.
+
+``python -m nicsec_sim.long_paths build/fit/netlist-*/netlist.json`` shows in a second what place and route of a large
+build shows in an hour, as far as depth of logic is to blame: which signals a path runs through, and its length.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .commands import out
+
+__all__ = ["PathEnd", "long_paths"]
+
+#: Delays in ns of speed grade 8 through cells, as nextpnr has them, and of an average net and for each sink more.
+_LUT, _CARRY_IN, _CARRY, _SUM, _RAM, _SETUP = 0.2, 0.45, 0.07, 0.4, 0.25, 0.2
+_CLOCK_TO = {"TRELLIS_FF": 0.5, "DP16KD": 4.3, "PDPW16KD": 4.3}
+_OUTPUT_REGISTER = 0.74
+_NET, _SINK, _SINKS = 0.9, 0.02, 40
+#: Ports that do not begin or end a path.
+_CLOCKS = ("CLK", "CLKA", "CLKB", "WCK")
+
+
+@dataclass(frozen=True)
+class PathEnd:
+    """A path's length in ns, the cells that it goes through from first to last, and the cell and port where it ends."""
+
+    length: float
+    cells: tuple[str, ...]
+    end: str
+    port: str
+
+
+def _walk(cells: Mapping[str, Any]) -> Iterator[PathEnd]:
+    drivers: dict[int, tuple[str, str]] = {}
+    sinks: Counter[int] = Counter()
+    for name, cell in cells.items():
+        for port, bits in cell["connections"].items():
+            for bit in bits:
+                if isinstance(bit, int):
+                    if cell["port_directions"].get(port) == "output":
+                        drivers[bit] = name, port
+                    else:
+                        sinks[bit] += 1
+
+    def through_net(bit: int) -> float:
+        return arrivals[bit][0] + _NET + _SINK * min(sinks[bit] - 1, _SINKS)
+
+    def sources(name: str, port: str) -> list[tuple[int, float]]:
+        """Nets that the output ``port`` of a cell depends on in the same cycle, and the delay from each."""
+        cell = cells[name]
+        kind, last = cell["type"], _SUM if port.startswith("S") else 0.0
+        if kind in _CLOCK_TO:
+            return []
+        found = []
+        for other, bits in cell["connections"].items():
+            if cell["port_directions"].get(other) == "output" or (kind == "TRELLIS_DPR16X4" and other != "RAD"):
+                continue
+            delay = {"CCU2C": last + (_CARRY if other == "CIN" else _CARRY_IN), "TRELLIS_DPR16X4": _RAM}.get(kind, _LUT)
+            found += [(bit, delay) for bit in bits if bit in drivers]
+        return found
+
+    arrivals: dict[int, tuple[float, int | None]] = {}
+
+    def begin(bit: int) -> float:
+        name, port = drivers[bit]
+        cell = cells[name]
+        if cell["parameters"].get(f"REGMODE_{port[2:3]}") == "OUTREG":
+            return _OUTPUT_REGISTER
+        return _CLOCK_TO.get(cell["type"], 0.0)
+
+    for root in drivers:
+        stack = [root]
+        while stack:
+            bit = stack[-1]
+            if bit in arrivals:
+                stack.pop()
+                continue
+            needed = sources(*drivers[bit])
+            if missing := [source for source, _ in needed if source not in arrivals]:
+                if len(stack) > len(drivers):
+                    raise ValueError(f"a loop of logic goes through {drivers[bit][0]}")
+                stack += missing
+                continue
+            ways = [(through_net(source) + delay if delay != _CARRY else arrivals[source][0] + delay, source)
+                    for source, delay in needed]
+            arrivals[bit] = max(ways, default=(begin(bit), None))
+            stack.pop()
+
+    for name, cell in cells.items():
+        kind = cell["type"]
+        if kind not in _CLOCK_TO and kind != "TRELLIS_DPR16X4":
+            continue
+        for port, bits in cell["connections"].items():
+            inward = cell["port_directions"].get(port) != "output" and port not in _CLOCKS
+            if not inward or (kind == "TRELLIS_DPR16X4" and port == "RAD"):
+                continue
+            for bit in bits:
+                if bit in arrivals:
+                    way, at = [], bit
+                    while at is not None:
+                        way.append(drivers[at][0])
+                        at = arrivals[at][1]
+                    yield PathEnd(through_net(bit) + _SETUP, tuple(reversed(way)), name, port)
+
+
+def long_paths(cells: Mapping[str, Any]) -> list[PathEnd]:
+    """One path to each end of ``cells``, a module of Yosys' JSON, the longest first.
+
+    Raises ``ValueError`` on a loop without a register.
+    """
+    return sorted(_walk(cells), key=lambda path: -path.length)
+
+
+def _signal(name: str) -> str:
+    return re.sub(r"_(TRELLIS|LUT4|CCU2C|DP16KD|PFUMX|L6MUX21).*|\$CCU2.*", "", name).removeprefix("core.")
+
+
+def main(
+    netlist: Annotated[Path, typer.Argument(metavar="NETLIST.json", help="What `nicsec fit` leaves of synthesis.")],
+    count: Annotated[int, typer.Option(min=1, help="Paths to show, of each kind one.")] = 30,
+) -> None:
+    """Show the longest paths of a netlist, one for each pair of signals but for numbers in their names."""
+    modules = json.loads(netlist.read_text())["modules"]
+    cells = max((module["cells"] for module in modules.values()), key=len)
+    paths = long_paths(cells)
+    bins = Counter(int(path.length) for path in paths)
+    out.print("ends by ns: " + ", ".join(f"{at}: {bins[at]:,}" for at in sorted(bins)), highlight=False,
+              soft_wrap=True)
+    seen: set[tuple[str, ...]] = set()
+    for path in paths:
+        kind = tuple(re.sub(r"\d+", "", _signal(name)) for name in (path.cells[0], path.end))
+        if kind in seen:
+            continue
+        seen.add(kind)
+        way = list(dict.fromkeys(_signal(name) for name in (*path.cells, path.end)))
+        out.print(f"{path.length:5.1f} ns, {len(path.cells)} cells: {' > '.join(way)}.{path.port}", highlight=False,
+                  markup=False, soft_wrap=True)
+        if len(seen) == count:
+            break
+
+
+if __name__ == "__main__":
+    typer.run(main)
