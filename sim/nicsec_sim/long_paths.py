@@ -124,13 +124,17 @@ def _signal(name: str) -> str:
 
 
 def main(
-    netlist: Annotated[Path, typer.Argument(metavar="NETLIST.json", help="What `nicsec fit` leaves of synthesis.")],
+    netlist: Annotated[Path, typer.Argument(
+        metavar="NETLIST.json", exists=True, dir_okay=False, help="What `nicsec fit` leaves of synthesis."
+    )],
     count: Annotated[int, typer.Option(min=1, help="Paths to show, of each kind one.")] = 30,
 ) -> None:
     """Show the longest paths of a netlist, one for each pair of signals but for numbers in their names."""
-    modules = json.loads(netlist.read_text())["modules"]
-    cells = max((module["cells"] for module in modules.values()), key=len)
-    paths = long_paths(cells)
+    try:
+        modules = json.loads(netlist.read_text())["modules"].values()
+        paths = long_paths(max((module["cells"] for module in modules), key=len))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise typer.BadParameter(f"{netlist} is no netlist of Yosys: {error}") from None
     bins = Counter(int(path.length) for path in paths)
     out.print("ends by ns: " + ", ".join(f"{at}: {bins[at]:,}" for at in sorted(bins)), highlight=False,
               soft_wrap=True)
