@@ -439,9 +439,10 @@ def _synthesise(
         run_tool("yosys", ["-s", "synthesis.ys"], directory, progress)
         modules = json.loads((directory / "ports.json").read_text())["modules"]
         (directory / "ports.json").unlink()
-        mapped, gone = folded((directory / "netlist.json").read_text())
-        (directory / "netlist.json").write_text(mapped)
-        netlist = json.loads(mapped)["modules"]
+        document = json.loads((directory / "netlist.json").read_text())
+        netlist = document["modules"]
+        gone = folded(netlist)
+        (directory / "netlist.json").write_text(json.dumps(document))
         paths = block_paths(modules, top)
         cells = _counts(json.loads((directory / "stat.json").read_text()), top)
         cells["TRELLIS_FF"] -= len(gone.get(top, ()))

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from .commands import out
+from .netlist import plain_name, users
 
 __all__ = ["PathEnd", "long_paths"]
 
@@ -39,19 +40,14 @@ class PathEnd:
 
 
 def _walk(cells: Mapping[str, Any]) -> Iterator[PathEnd]:
-    drivers: dict[int, tuple[str, str]] = {}
-    sinks: Counter[int] = Counter()
-    for name, cell in cells.items():
-        for port, bits in cell["connections"].items():
-            for bit in bits:
-                if isinstance(bit, int):
-                    if cell["port_directions"].get(port) == "output":
-                        drivers[bit] = name, port
-                    else:
-                        sinks[bit] += 1
+    drivers = {
+        bit: (name, port) for name, cell in cells.items() for port, bits in cell["connections"].items()
+        if cell["port_directions"].get(port) == "output" for bit in bits if isinstance(bit, int)
+    }
+    sinks = users(cells)
 
     def through_net(bit: int) -> float:
-        return arrivals[bit][0] + _NET + _SINK * min(sinks[bit] - 1, _SINKS)
+        return arrivals[bit][0] + _NET + _SINK * min(len(sinks[bit]) - 1, _SINKS)
 
     def sources(name: str, port: str) -> list[tuple[int, float]]:
         """Nets that the output ``port`` of a cell depends on in the same cycle, and the delay from each."""
@@ -120,7 +116,7 @@ def long_paths(cells: Mapping[str, Any]) -> list[PathEnd]:
 
 
 def _signal(name: str) -> str:
-    return re.sub(r"_(TRELLIS|LUT4|CCU2C|DP16KD|PFUMX|L6MUX21).*|\$CCU2.*", "", name).removeprefix("core.")
+    return plain_name(name).removeprefix("core.")
 
 
 def main(

@@ -6,14 +6,31 @@ Yosys names each cell after a wire beside it, and flattening puts the path of in
 """
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["block_paths", "blocks", "source_path"]
+__all__ = ["block_paths", "blocks", "plain_name", "source_path", "users"]
 
 #: What synthesis and placement append to the name of a wire.
 _SUFFIX = re.compile(r"_(TRELLIS_|LUT[1-6]|CCU2C|PFUMX|L6MUX21|DP16KD|PDPW16KD|MULT18X18D|ALU54B).*|\$CCU2_.*")
+
+
+def plain_name(name: str) -> str:
+    """The wire that a cell was named after."""
+    return _SUFFIX.sub("", name)
+
+
+def users(cells: Mapping[str, Mapping[str, Any]]) -> defaultdict[int, list[tuple[str, str]]]:
+    """The inputs ``(cell, port)`` that each net goes to; constants are no nets."""
+    found: defaultdict[int, list[tuple[str, str]]] = defaultdict(list)
+    for name, cell in cells.items():
+        for port, bits in cell["connections"].items():
+            if cell["port_directions"].get(port) != "output":
+                for bit in bits:
+                    if isinstance(bit, int):
+                        found[bit].append((name, port))
+    return found
 
 
 def block_paths(modules: Iterable[str], top: str) -> set[str]:
@@ -45,9 +62,9 @@ def _signal(name: str, net: str | None, paths: set[str], instance: str) -> str |
     if name.startswith("$"):
         return None
     block, wire = _split(plain, paths)
-    wire = _SUFFIX.sub("", wire)
+    wire = plain_name(wire)
     bit = re.search(r"\[\d+\]$", net or "")
-    if bit and _SUFFIX.sub("", (net or "").removeprefix(prefix)) == (net or "").removeprefix(prefix):
+    if bit and plain_name((net or "").removeprefix(prefix)) == (net or "").removeprefix(prefix):
         wire += bit[0] if "[" not in wire else ""
     block = block.removeprefix("core").lstrip(".")
     return f"{block}.{wire}" if block else wire

@@ -14,6 +14,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .netlist import users
+
 __all__ = ["RAM_COUNTS", "closeness", "place", "placed", "probe", "sites"]
 
 #: Block RAMs of the devices of each size.
@@ -39,15 +41,12 @@ def closeness(cells: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     part, until it ends at a RAM. A net that ends at several RAMs, such as an address, is divided among all of its sinks
     too, for each two of them.
     """
-    sinks, driven = defaultdict(list), defaultdict(list)
-    for name, cell in cells.items():
-        for port, bits in cell["connections"].items():
-            for bit in bits:
-                if isinstance(bit, int):
-                    if cell["port_directions"][port] == "output":
-                        driven[name].append(bit)
-                    else:
-                        sinks[bit].append(name)
+    sinks = defaultdict(list, {bit: [name for name, _ in ends] for bit, ends in users(cells).items()})
+    driven = {
+        name: [bit for port, bits in cell["connections"].items() if cell["port_directions"][port] == "output"
+               for bit in bits if isinstance(bit, int)]
+        for name, cell in cells.items()
+    }
     after = {
         name: [(sink, 1 / len(sinks[bit])) for bit in bits if len(sinks[bit]) <= _FANOUT for sink in sinks[bit]]
         for name, bits in driven.items()

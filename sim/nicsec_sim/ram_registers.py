@@ -5,10 +5,10 @@ Yosys leaves those out: what comes from the array then takes some 4 ns to the ed
 flip-flop still before it.
 """
 
-import json
-from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
+
+from .netlist import users
 
 __all__ = ["fold", "folded"]
 
@@ -39,16 +39,11 @@ def fold(cells: dict[str, Any], kept: set[int]) -> list[str]:
     A port of a DP16KD gives its register for all of its outputs or for none: each output that is used must go to one
     flip-flop alone, without enable or reset, on the port's own clock, with little logic behind it.
     """
-    users = defaultdict(list)
-    for name, cell in cells.items():
-        for port, bits in cell["connections"].items():
-            if cell["port_directions"].get(port) == "input":
-                for bit in bits:
-                    users[bit].append((name, port))
+    used = users(cells)
 
     def is_deep(net: int, below: int) -> bool:
         """Whether more than ``below`` LUTs in a row follow on ``net``."""
-        for name, _ in users[net]:
+        for name, _ in used[net]:
             kind = cells[name]["type"]
             if kind in _CARRIES:
                 return True
@@ -62,12 +57,12 @@ def fold(cells: dict[str, Any], kept: set[int]) -> list[str]:
             continue
         parameters, nets = cell["parameters"], cell["connections"]
         for side in "AB":
-            outputs = [port for n in range(_WIDTH) if users.get(nets.get(port := f"DO{side}{n}", [None])[0])
+            outputs = [port for n in range(_WIDTH) if used.get(nets.get(port := f"DO{side}{n}", [None])[0])
                        or nets.get(port, [None])[0] in kept]
             registers = {}
             for port in outputs:
                 (net,) = nets[port]
-                found = users[net]
+                found = used[net]
                 if net in kept or len(found) != 1 or found[0][1] != "DI" or not _is_plain(cells[found[0][0]]):
                     break
                 registers[port] = found[0][0]
@@ -91,12 +86,11 @@ def fold(cells: dict[str, Any], kept: set[int]) -> list[str]:
     return gone
 
 
-def folded(netlist: str) -> tuple[str, dict[str, list[str]]]:
-    """The netlist with such registers folded, and the names of the flip-flops that are gone by module."""
-    document = json.loads(netlist)
+def folded(modules: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Fold such registers in all ``modules`` of a netlist; the names of the flip-flops that are gone by module."""
     gone = {}
-    for name, module in document["modules"].items():
+    for name, module in modules.items():
         kept = {bit for port in module["ports"].values() if port["direction"] != "input" for bit in port["bits"]}
         if found := fold(module["cells"], kept):
             gone[name] = found
-    return json.dumps(document), gone
+    return gone

@@ -2,7 +2,6 @@
 """Which registers behind a block RAM become its own."""
 
 import copy
-import json
 
 import pytest
 from nicsec_sim.ram_registers import fold, folded
@@ -87,9 +86,10 @@ def test_registers_ahead_of_much_logic_stay():
 
 def test_what_leaves_the_module_stays():
     ports = {"clk": {"direction": "input", "bits": [CLOCK]}, "o": {"direction": "output", "bits": [11]}}
-    document = {"modules": {"top": {"cells": cells(), "ports": ports}}}
-    assert folded(json.dumps(document)) == (json.dumps(document), {})
+    modules = {"top": {"cells": cells(), "ports": ports}}
+    before = copy.deepcopy(modules)
+    assert folded(modules) == {}
+    assert modules == before
     ports["o"]["bits"] = [21]
-    text, gone = folded(json.dumps(document))
-    assert gone == {"top": ["r0", "r1"]}
-    assert list(json.loads(text)["modules"]["top"]["cells"]) == ["ram"]
+    assert folded(modules) == {"top": ["r0", "r1"]}
+    assert list(modules["top"]["cells"]) == ["ram"]
