@@ -2,21 +2,24 @@
 """Rows of the SA table for several lanes."""
 
 from amaranth import *
-from amaranth.lib import fifo, stream, wiring
+from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .choose import number_of, round_robin, selected
+from .choose import any_of
+from .merge import Merge, dealt
 from .sa_layout import SA_ROW_WIDTH, RowRequest
+from .stream import SkidBuffer
 
 __all__ = ["RowHub"]
 
-#: Requests that may wait for their answers.
-_OUTSTANDING = 8
+#: Requests that may be on their way through the table, a power of two; there are fewer.
+_WAY = 16
 
 
 class RowHub(wiring.Component):
-    """Serves the clients in turn, one request a cycle and of one client one in two; request and answer take two cycles
-    and one more than without it.
+    """Serves the clients in turn, one request a cycle and of one client one in two.
+
+    A request takes a cycle, or with more than four clients two; an answer takes one.
 
     Parameters
     ----------
@@ -29,11 +32,11 @@ class RowHub(wiring.Component):
     rsp : Out(stream of 128, one per client)
         An answer that is not taken at once holds up all others.
     row_req, row_rsp : streams
-        The SA table.
+        The SA table. No more than 16 requests may wait for their answers there.
     """
 
     def __init__(self, config, clients):
-        self._clients = clients
+        self._config = config
         request, row = stream.Signature(RowRequest(config)), stream.Signature(SA_ROW_WIDTH)
         super().__init__({
             "req": In(request).array(clients),
@@ -44,45 +47,33 @@ class RowHub(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        clients = self._clients
-
-        # A client is chosen in one cycle and gives its request in the next, unless the way out is blocked or the
-        # answers are behind.
-        waiting, grant = Signal(clients), Signal(clients)
-        tag = Signal(range(clients))
-        outstanding = Signal(range(_OUTSTANDING + 1))
-        go, choose, answered = Signal(), Signal(), Signal()
-        m.d.comb += [
-            go.eq(~self.row_req.valid | self.row_req.ready),
-            choose.eq(go & (outstanding != _OUTSTANDING)),
-            waiting.eq(Cat(req.valid for req in self.req) & ~grant),
-        ]
-        chosen = round_robin(m, "client", waiting, choose)
-        m.d.sync += outstanding.eq(outstanding + (choose & waiting.any()) - answered)
-        with m.If(go):
-            m.d.sync += [
-                grant.eq(Mux(choose, chosen, 0)),
-                self.row_req.valid.eq(grant.any()),
-                self.row_req.payload.eq(selected(grant, [req.payload for req in self.req])),
-                tag.eq(number_of(grant)),
-            ]
-        m.d.comb += [req.ready.eq(grant[n] & go) for n, req in enumerate(self.req)]
+        clients = len(self.req)
+        asked = data.StructLayout({"request": RowRequest(self._config), "client": range(max(clients, 2))})
+        m.submodules.merge = merge = Merge(asked, clients, full=True)
+        for n, (req, place) in enumerate(zip(self.req, dealt(clients), strict=True)):
+            i = merge.i[place]
+            m.d.comb += [i.valid.eq(req.valid), i.p.request.eq(req.payload), i.p.client.eq(n), req.ready.eq(i.ready)]
 
         # Answers come in the order of requests.
-        m.submodules.tags = tags = fifo.SyncFIFOBuffered(width=len(tag), depth=_OUTSTANDING)
-        row = Signal(SA_ROW_WIDTH, reset_less=True)
-        valid = Signal(clients)
-        free = Signal()
+        m.submodules.way = way = memory.Memory(
+            shape=asked["client"].shape, depth=_WAY, init=[], attrs={"ram_style": "distributed"}
+        )
+        write, read = way.write_port(), way.read_port(domain="comb")
+        # What a client that is not ready holds up ends here, at a register.
+        m.submodules.answers = answers = SkidBuffer(data.StructLayout({"row": SA_ROW_WIDTH, "to": clients}))
         m.d.comb += [
-            tags.w_data.eq(tag),
-            tags.w_en.eq(self.row_req.valid & self.row_req.ready),
-            free.eq(~valid.any() | selected(valid, [rsp.ready for rsp in self.rsp])),
-            self.row_rsp.ready.eq(free & tags.r_rdy),
-            answered.eq(self.row_rsp.valid & self.row_rsp.ready),
-            tags.r_en.eq(answered),
+            self.row_req.valid.eq(merge.o.valid), self.row_req.payload.eq(merge.o.p.request),
+            merge.o.ready.eq(self.row_req.ready),
+            write.en.eq(merge.o.valid & self.row_req.ready), write.data.eq(merge.o.p.client),
+            answers.i.valid.eq(self.row_rsp.valid), answers.i.p.row.eq(self.row_rsp.payload),
+            answers.i.p.to.eq(Cat(read.data == n for n in range(clients))),
+            self.row_rsp.ready.eq(answers.i.ready),
+            answers.o.ready.eq(any_of([to & rsp.ready for to, rsp in zip(answers.o.p.to, self.rsp, strict=True)])),
         ]
-        with m.If(free):
-            m.d.sync += [row.eq(self.row_rsp.payload), valid.eq(Mux(answered, C(1, clients) << tags.r_data, 0))]
-        for n, rsp in enumerate(self.rsp):
-            m.d.comb += [rsp.payload.eq(row), rsp.valid.eq(valid[n])]
+        m.d.sync += [
+            write.addr.eq(write.addr + write.en),
+            read.addr.eq(read.addr + (self.row_rsp.valid & self.row_rsp.ready)),
+        ]
+        for to, rsp in zip(answers.o.p.to, self.rsp, strict=True):
+            m.d.comb += [rsp.payload.eq(answers.o.p.row), rsp.valid.eq(answers.o.valid & to)]
         return m

@@ -8,7 +8,8 @@ import random
 import pytest
 from amaranth import Module
 from nicsec.config import Config
-from nicsec.pool.hubs import FetchHub, Merge
+from nicsec.merge import Merge
+from nicsec.pool.hubs import FetchHub
 from nicsec.pool.ring import FrameRing
 from streams import collect, put, run, send
 from test_width import transfers

@@ -175,15 +175,16 @@ class CipherPipe(wiring.Component):
         header, injected = Signal(), Signal()
         start, headed = Signal(), Signal()
         free = Signal()
-        made = Signal()
+        waits, made, made_now = Signal(), Signal(), Signal()
         reading = Signal(range(stages + 2))
         m.d.comb += [
             free.eq(~inside.next_valid),
             start.eq(self.cbc.valid & ~cbc.generate),
             header.eq(self.header.valid & (reading == 0)),
-            bubble.eq((start | header) & ~made),
+            waits.eq((start | header) & ~free),
+            made_now.eq(made | (bubble & ~chain_on & ~side_waits)),
         ]
-        m.d.sync += made.eq(((start | header) & ~free) & (made | ~(chain_on | side_waits)))
+        m.d.sync += [made.eq(waits & made_now), bubble.eq(waits & ~made_now)]
         entering, entering_on = Signal(token_layout, reset_less=True), Signal()
         value = Signal(128, reset_less=True)
         m.d.sync += [entering_on.eq(0), value.eq(cbc.value), headed.eq(0)]

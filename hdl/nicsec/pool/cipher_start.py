@@ -138,24 +138,27 @@ class CipherStart(wiring.Component):
         ready, started, noted = Signal(), Signal(), Signal()
         written = Signal(2)
         now, words = tasks.o.p, headers.o.payload
+        # Who is started depends on these, and many things on that: they do not wait for the queue's memory.
+        gcm, judged, generate = (Signal(name=f"now_{name}") for name in ("gcm", "judged", "generate"))
         m.d.sync += [
             settling.eq(Cat(self.keyed, settling)), written.eq(Cat(passed & is_subkey, written)),
-            keys.eq(keys + settling[-1] - started), subkeys.eq(subkeys + written[-1] - (started & now.gcm)),
+            keys.eq(keys + settling[-1] - started), subkeys.eq(subkeys + written[-1] - (started & gcm)),
+            gcm.eq(now.gcm), judged.eq(now.judged), generate.eq(now.generate),
             ready.eq(tasks.o.valid & headers.o.valid & (keys != 0) & ((subkeys != 0) | ~now.gcm) & ~started),
         ]
         m.d.comb += [
             headers.i.valid.eq(self.header_read), headers.i.payload.eq(self.header_words),
             started.eq((self.gcm.valid & self.gcm.ready) | (self.cbc.valid & self.cbc.ready)),
             tasks.o.ready.eq(started), headers.o.ready.eq(started), taken_header.eq(started),
-            self.iv.valid.eq(ready & now.judged & ~noted),
+            self.iv.valid.eq(ready & judged & ~noted),
             self.iv.p.packet.eq(now.packet), self.iv.p.number.eq(now.number),
             self.iv.p.check.slot.eq(now.slot), self.iv.p.check.op.eq(now.op), self.iv.p.check.iv.eq(words[:64]),
-            self.gcm.valid.eq(ready & now.gcm & (noted | ~now.judged)),
+            self.gcm.valid.eq(ready & gcm & (noted | ~judged)),
             self.gcm.p.thread.eq(now.thread), self.gcm.p.place.eq(now.start + 4), self.gcm.p.words.eq(now.body_words),
-            self.gcm.p.nonce.eq(Cat(Mux(now.generate, now.iv, words[:64]), now.salt)),
-            self.cbc.valid.eq(ready & ~now.gcm),
-            self.cbc.p.thread.eq(now.thread), self.cbc.p.generate.eq(now.generate),
-            self.cbc.p.value.eq(Mux(now.generate, now.iv, words)),
+            self.gcm.p.nonce.eq(Cat(Mux(generate, now.iv, words[:64]), now.salt)),
+            self.cbc.valid.eq(ready & ~gcm),
+            self.cbc.p.thread.eq(now.thread), self.cbc.p.generate.eq(generate),
+            self.cbc.p.value.eq(Mux(generate, now.iv, words)),
             self.cbc.p.place.eq(now.start + 6), self.cbc.p.blocks.eq(now.body_words >> 2),
             self.facts.en.eq(ready), self.facts.thread.eq(now.thread),
             self.facts.facts.packet.eq(now.packet), self.facts.facts.last.eq(now.last),

@@ -16,6 +16,11 @@ __all__ = ["Drain"]
 _LINES, _FRAMES = 16, 16
 
 
+def _counting(count, step, is_so):
+    """Whether ``is_so`` of ``count`` behind this cycle, in which ``step`` counts; ``step`` may come late."""
+    return Mux(step, is_so((count + 1)[: len(count)]), is_so(count))
+
+
 class Drain(wiring.Component):
     """Makes beats of lines, one a cycle; nothing of the frame's lines is left of the two bytes that they are late.
 
@@ -61,25 +66,26 @@ class Drain(wiring.Component):
             depth=_FRAMES, init=[], attrs={"ram_style": "distributed"},
         )
         write, read = frames.write_port(), frames.read_port(domain="comb")
-        level = Signal(range(_FRAMES + 1))
-        begin, moved, freed = Signal(), Signal(), Signal()
-        put_at, got_at = Signal(len(write.addr) + 1), Signal(len(read.addr) + 1)
-        there = Signal()
+        begin, moved = Signal(), Signal()
+        put_at, got_at = (Signal(len(write.addr) + 1, name=name) for name in ("put_at", "got_at"))
+        there, full = Signal(), Signal()
         m.d.comb += [
             write.en.eq(begin),
             write.data.keep.eq(self.frame.p.keep),
             write.data.lines.eq(self.frame.p.lines),
             write.data.size.eq(self.frame.p.length[:4]),
-            write.addr.eq(put_at), read.addr.eq(got_at), there.eq(put_at != got_at),
+            write.addr.eq(put_at), read.addr.eq(got_at),
         ]
-        # What a full list knows of a place that is free again may come a cycle late.
-        m.d.sync += freed.eq(moved)
+        # What is new in the list is known a cycle late, and so is a place that is free again: what is gone, and what is
+        # taken, at once.
+        m.d.sync += [
+            there.eq(_counting(got_at, moved, lambda at: at != put_at)),
+            full.eq(_counting(put_at, begin, lambda at: (at ^ got_at) == _FRAMES)),
+        ]
         with m.If(begin):
             m.d.sync += put_at.eq(put_at + 1)
         with m.If(moved):
             m.d.sync += got_at.eq(got_at + 1)
-        with m.If(begin ^ freed):
-            m.d.sync += level.eq(level + Cat(C(1, 1), freed.replicate(len(level) - 1)))
 
         # Asking up to `until`, in each half by itself: of the lines ahead of an odd position there is an even one more
         # than odd ones. The lines of a frame that does not leave are passed by, for which both halves have to be done
@@ -89,7 +95,7 @@ class Drain(wiring.Component):
         news = Signal(2)
         asking, some, pops = Signal(2), Signal(2), Signal(2)
         m.d.comb += [
-            self.frame.ready.eq(~level[-1] & (idle | (self.frame.p.keep & ~passing))),
+            self.frame.ready.eq(~full & (idle | (self.frame.p.keep & ~passing))),
             begin.eq(self.frame.valid & self.frame.ready),
         ]
         m.d.sync += [news.eq(Cat(begin, news)), idle.eq(~begin & ~news.any() & ~asking.any())]
@@ -108,13 +114,16 @@ class Drain(wiring.Component):
             asked, came, gone = (Signal(range(2 * _LINES), name=f"{name}_{half}") for name in ("asked", "came", "gone"))
             full, step, asks = (Signal(name=f"{name}_{half}") for name in ("full", "step", "asks"))
             m.d.comb += [
-                full.eq((asked ^ gone) == _LINES),
                 request.valid.eq(asking[half] & ~passing & ~full),
                 request.payload.eq(Cat(C(half, 1), line)),
                 asks.eq(request.valid & request.ready),
                 step.eq(asks | (asking[half] & passing)),
                 put.addr.eq(came), put.en.eq(self.valid[half]), put.data.eq(self.data[half]),
-                get.addr.eq(gone), some[half].eq(came != gone),
+                get.addr.eq(gone),
+            ]
+            m.d.sync += [
+                some[half].eq(_counting(gone, pops[half], lambda at, came=came: at != came)),
+                full.eq(_counting(asked, asks, lambda at, gone=gone: (at ^ gone) == _LINES)),
             ]
             with m.If(step):
                 m.d.sync += [line.eq(after), after.eq(after + 1)]

@@ -3,22 +3,23 @@
 
 from amaranth import *
 from amaranth.lib import wiring
-from amaranth.lib.wiring import connect, flipped
+from amaranth.lib.wiring import Out, connect, flipped
 
 from ..activity import population
 from ..crypto.aes_schedule import ScheduleJob
 from ..job import JobLayout, VerdictLayout
+from ..merge import Merge
 from ..packet_path import PacketPath
 from ..row_hub import RowHub
 from ..sa_layout import SA_ROW_WIDTH
-from ..share import hash_members, join
+from ..share import hash_members
 from ..stream import BeatLayout, Register, SkidBuffer
 from .cipher_pipe import CipherPipe
 from .cipher_start import CipherStart
 from .drain import Drain
 from .front import Front
 from .hash_pool import HashPool
-from .hubs import FetchHub, Merge
+from .hubs import FetchHub
 from .layout import CipherTask, Done, HashTask, Patch
 from .load import Load
 from .pair import Pair
@@ -60,7 +61,6 @@ class Pool(wiring.Component):
         m.submodules.ring = ring = FrameRing(config)
         m.submodules.load = load = Load(config)
         m.submodules.drain = drain = Drain(config)
-        m.submodules.next_job = next_job = Register(JobLayout(config))
         m.submodules.pair = pair = Pair(config)
         m.submodules.retire = retire = Retire(config)
         m.submodules.pipe = pipe = CipherPipe(config)
@@ -69,19 +69,20 @@ class Pool(wiring.Component):
         m.submodules.threads = threads = Threads(config, config.walkers + 1)
         fronts = [Front(config) for _ in range(config.walkers)]
 
+        def registered(name, source, shape, buffer=Register):
+            """``source`` behind a register of its payload, valid and ready."""
+            m.submodules[name] = register = buffer(shape)
+            connect(m, source, register.i)
+            return register.o
+
         # Frames in and out.
         connect(m, flipped(self.i), load.i)
         connect(m, load.loaded, pair.loaded)
-        connect(m, flipped(self.job), next_job.i)
-        connect(m, next_job.o, pair.job)
+        connect(m, registered("next_job", flipped(self.job), JobLayout(config)), pair.job)
         connect(m, pair.frame, retire.frame)
         connect(m, retire.o, drain.frame)
-        m.submodules.leaving = leaving = SkidBuffer(BeatLayout(config.data_width))
-        connect(m, drain.o, leaving.i)
-        connect(m, leaving.o, flipped(self.o))
-        m.submodules.next_verdict = next_verdict = Register(VerdictLayout(config))
-        connect(m, retire.verdict, next_verdict.i)
-        connect(m, next_verdict.o, flipped(self.verdict))
+        connect(m, registered("leaving", drain.o, BeatLayout(config.data_width), SkidBuffer), flipped(self.o))
+        connect(m, registered("next_verdict", retire.verdict, VerdictLayout(config)), flipped(self.verdict))
         for half in range(2):
             connect(m, load.o[half], ring.load[half])
             connect(m, drain.request[half], ring.drain[half])
@@ -113,26 +114,16 @@ class Pool(wiring.Component):
             m.d.comb += [
                 front.rsp_valid.eq(lines.rsp_valid[n]), front.rsp_data.eq(lines.rsp_data), front.done.eq(threads.ended),
             ]
-        verdicts = []
-        for n, front in enumerate(fronts):
-            m.submodules[f"verdict{n}"] = verdict = Register(FrontVerdict(config))
-            connect(m, front.verdict, verdict.i)
-            verdicts.append(verdict.o)
+        verdicts = [registered(f"verdict{n}", front.verdict, FrontVerdict(config)) for n, front in enumerate(fronts)]
         merged("verdicts", FrontVerdict(config), verdicts, retire.front)
         merged("cipher_tasks", CipherTask(config), [front.cipher_task for front in fronts], start.task)
-        patches = []
-        for n, front in enumerate(fronts):
-            m.submodules[f"sum{n}"] = patch = Register(Patch(config))
-            connect(m, front.patch, patch.i)
-            patches.append(patch.o)
+        patches = [registered(f"sum{n}", front.patch, Patch(config)) for n, front in enumerate(fronts)]
         dones = [pipe.done, setup.done]
 
         # The cipher.
         # What waits for its turn in the pipe holds up no other client's row by a path through the hub.
-        m.submodules.start_row = start_row = Register(SA_ROW_WIDTH)
         connect(m, start.row_req, rows.req[config.walkers + hashers])
-        connect(m, rows.rsp[config.walkers + hashers], start_row.i)
-        connect(m, start_row.o, start.row_rsp)
+        connect(m, registered("start_row", rows.rsp[config.walkers + hashers], SA_ROW_WIDTH), start.row_rsp)
         for name in ("header", "gcm", "cbc", "subkey"):
             connect(m, getattr(start, name), getattr(pipe, name))
         connect(m, start.iv, retire.iv)
@@ -171,7 +162,10 @@ class Pool(wiring.Component):
                 m.d.comb += hashes.rsp_valid[n].eq(lines.rsp_valid[at])
                 patches.append(hashes.patch[n])
                 dones.append(hashes.done[n])
-            join(m, hash_members(config), user, hashes)
+            for name, member in hash_members(config).items():
+                source, sink = (user, hashes) if member.flow == Out else (hashes, user)
+                word = registered(f"setup_{name}", getattr(source, name), getattr(source, name).payload.shape())
+                connect(m, word, getattr(sink, name))
         if config.utilisation:
             m.d.comb += self.activity.aes.eq(pipe.aes_issued)
             if config.has_ghash:

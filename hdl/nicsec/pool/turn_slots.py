@@ -52,6 +52,7 @@ class TurnSlots(wiring.Component):
         state = data.StructLayout({
             "active": 1, "phase": _Phase, "thread": self._start["thread"].shape, "place": self._start["place"].shape,
             "left": self._start["words"].shape, "counter": len(self.token.left) + 2,
+            "few": 1,  # the next block is the last one
         })
 
         def slots(name, width):
@@ -72,17 +73,15 @@ class TurnSlots(wiring.Component):
         ]
         with m.If(fresh != 0):
             m.d.sync += [fresh.eq(fresh - 1), now.active.eq(0)]
-        few = Signal()
         begins = Signal()
         m.d.comb += [
             states_out.addr.eq(coming), nonces_out.addr.eq(coming),
             states_in.addr.eq(slot), states_in.data.eq(after), states_in.en.eq(1),
             nonces_in.addr.eq(slot), nonces_in.data.eq(self.start.p.nonce), nonces_in.en.eq(begins),
             self.start.ready.eq(~now.active), begins.eq(self.start.valid & ~now.active),
-            few.eq(now.left <= 4),
             self.valid.eq(now.active & (now.phase != _Phase.GAP)),
             self.token.thread.eq(now.thread), self.token.place.eq(now.place),
-            self.token.words.eq(Mux(few, now.left - 1, 3)),
+            self.token.words.eq(Mux(now.few, now.left - 1, 3)),
             self.block.eq(Cat(now.counter, C(0, 32 - len(now.counter)), nonce)),
             after.eq(now),
         ]
@@ -96,6 +95,7 @@ class TurnSlots(wiring.Component):
             m.d.comb += [
                 after.active.eq(1), after.phase.eq(_Phase.J0), after.thread.eq(self.start.p.thread),
                 after.place.eq(self.start.p.place), after.left.eq(self.start.p.words), after.counter.eq(1),
+                after.few.eq(self.start.p.words <= 4),
             ]
         with m.Elif(self.take | (now.phase == _Phase.GAP)):
             m.d.comb += after.counter.eq(now.counter + 1)
@@ -103,8 +103,11 @@ class TurnSlots(wiring.Component):
                 with m.Case(_Phase.J0):
                     m.d.comb += after.phase.eq(_Phase.CTR)
                 with m.Case(_Phase.CTR):
-                    m.d.comb += [after.place.eq(now.place + Mux(few, now.left[:3], 4)), after.left.eq(now.left - 4)]
-                    with m.If(few):
+                    m.d.comb += [
+                        after.place.eq(now.place + Mux(now.few, now.left[:3], 4)), after.left.eq(now.left - 4),
+                        after.few.eq(now.left <= 8),
+                    ]
+                    with m.If(now.few):
                         m.d.comb += after.phase.eq(_Phase.LENGTHS)
                 with m.Case(_Phase.LENGTHS):
                     m.d.comb += after.phase.eq(_Phase.GAP)
