@@ -13,13 +13,19 @@ __all__ = ["Merge", "dealt"]
 
 
 class _Node(wiring.Component):
-    """Takes one of few streams in turn, into a register: in every cycle with ``full``, or in every second one.
+    """Takes one of few streams in turn, into a register.
 
-    Without ``full`` no ``ready`` depends on that of ``o``.
+    Parameters
+    ----------
+    full : bool
+        In every cycle, where ``ready`` depends on that of ``o``, or in every second one.
+    at_once : bool
+        In the cycle in which it is chosen, or in the next one. With ``full`` always at once.
     """
 
-    def __init__(self, shape, clients, *, full):
+    def __init__(self, shape, clients, *, full, at_once):
         self._full = full
+        self._at_once = at_once or full
         super().__init__({
             "i": In(stream.Signature(shape)).array(clients),
             "o": Out(stream.Signature(shape)),
@@ -35,11 +41,20 @@ class _Node(wiring.Component):
             self.o.valid.eq(valid),
             self.o.payload.eq(payload),
         ]
-        chosen = round_robin(m, "turn", asks, free)
-        m.d.comb += [i.ready.eq(choice & free) for i, choice in zip(self.i, chosen, strict=True)]
+        if self._at_once:
+            grant = round_robin(m, "turn", asks, free)
+        else:
+            grant = Signal(len(self.i))
+            unchosen = ~grant.any()
+            chosen = round_robin(m, "turn", asks, unchosen)
+            with m.If(unchosen):
+                m.d.sync += grant.eq(chosen)
+            with m.Elif(free):
+                m.d.sync += grant.eq(0)
+        m.d.comb += [i.ready.eq(granted & free) for i, granted in zip(self.i, grant, strict=True)]
         with m.If(free):
-            m.d.sync += valid.eq(asks.any())
-            m.d.sync += Value.cast(payload).eq(selected(chosen, [i.payload for i in self.i]))
+            m.d.sync += valid.eq(asks.any() if self._at_once else grant.any())
+            m.d.sync += Value.cast(payload).eq(selected(grant, [i.payload for i in self.i]))
         with m.Elif(self.o.ready):
             m.d.sync += valid.eq(0)
         return m
@@ -62,9 +77,10 @@ def dealt(clients):
 class Merge(wiring.Component):
     """Makes one stream of many, in turn; of more than four by groups, whose turn it is in turn.
 
-    A payload is accepted in the cycle in which it is offered when no other one is in its way, and comes out a cycle
-    later, or two behind a group. ``ready`` depends on what the clients of the same group offer. Of a group there is a
-    transfer in every second cycle at most.
+    A payload is chosen in one cycle, accepted in the next, and comes out in the one behind; behind a group that takes
+    four. Of a group there is a transfer in every second cycle at most. With ``full`` a payload is accepted in the cycle
+    in which it is offered when no other one is in its way, and comes out a cycle later, or two behind a group; then
+    ``ready`` depends on what the clients of the same group offer.
 
     Parameters
     ----------
@@ -96,12 +112,12 @@ class Merge(wiring.Component):
         if len(bounds) > 2:
             groups = []
             for g, (begin, end) in enumerate(pairwise(bounds)):
-                m.submodules[f"group{g}"] = group = _Node(shape, end - begin, full=False)
+                m.submodules[f"group{g}"] = group = _Node(shape, end - begin, full=False, at_once=self._full)
                 for i, head in zip(group.i, heads[begin:end], strict=True):
                     wiring.connect(m, head, i)
                 groups.append(group.o)
             heads = groups
-        m.submodules.root = root = _Node(shape, len(heads), full=self._full)
+        m.submodules.root = root = _Node(shape, len(heads), full=self._full, at_once=False)
         for i, head in zip(root.i, heads, strict=True):
             wiring.connect(m, head, i)
         wiring.connect(m, root.o, wiring.flipped(self.o))

@@ -24,12 +24,14 @@ RAM_COUNTS = {"12k": 56, "25k": 56, "45k": 108, "85k": 208}
 _RAMS = ("DP16KD", "PDPW16KD")
 #: Cells from RAM to RAM that count, and what of a connection's weight is left behind each.
 _DEPTH, _DECAY = 10, 0.7
+#: Cells from the RAMs whose outputs meet to where they do.
+_MEETING = 3
 #: Nets with more sinks are controls, which are everywhere anyway.
 _FANOUT = 64
 #: Of distances; the longest ones bind.
 _POWER = 2
 #: Moves a RAM at each temperature, and temperatures.
-_MOVES, _STEPS = 120, 60
+_MOVES, _STEPS = 300, 80
 
 Place = tuple[int, int, str]
 
@@ -39,7 +41,8 @@ def closeness(cells: Mapping[str, Any]) -> dict[str, dict[str, float]]:
 
     Each output bit of a RAM is a weight of 1, which a net divides among its sinks, and of which each cell passes on a
     part, until it ends at a RAM. A net that ends at several RAMs, such as an address, is divided among all of its sinks
-    too, for each two of them.
+    too, for each two of them; and where outputs of several RAMs meet within a few cells, as those of banks do, the
+    smaller part counts for each two, divided among all others that it meets.
     """
     sinks = defaultdict(list, {bit: [name for name, _ in ends] for bit, ends in users(cells).items()})
     driven = {
@@ -53,9 +56,10 @@ def closeness(cells: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     }
     rams = [name for name, cell in cells.items() if cell["type"] in _RAMS]
     result: dict[str, dict[str, float]] = {name: defaultdict(float) for name in rams}
+    met: dict[str, dict[str, float]] = defaultdict(dict)
     for name in rams:
         front = {name: 1.0}
-        for _ in range(_DEPTH):
+        for depth in range(_DEPTH):
             coming: dict[str, float] = defaultdict(float)
             for cell, weight in front.items():
                 for sink, part in after.get(cell, ()):
@@ -65,6 +69,13 @@ def closeness(cells: Mapping[str, Any]) -> dict[str, dict[str, float]]:
                         result[name][sink] += weight * part
                         result[sink][name] += weight * part
             front = coming
+            if depth < _MEETING:
+                for cell, weight in front.items():
+                    met[cell][name] = met[cell].get(name, 0.0) + weight
+    for parts in met.values():
+        for (one, weight), (other, others) in itertools.combinations(parts.items(), 2):
+            result[one][other] += min(weight, others) / (len(parts) - 1)
+            result[other][one] += min(weight, others) / (len(parts) - 1)
     for ends in sinks.values():
         shared = [name for name in dict.fromkeys(ends) if name in result]
         if len(ends) <= _FANOUT:

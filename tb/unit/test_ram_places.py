@@ -39,6 +39,16 @@ def test_closeness_of_those_that_share_an_address():
     assert near["r0"]["r1"] == near["r1"]["r0"] == pytest.approx(1 / 3 + 1 / 2)
 
 
+def test_closeness_of_those_whose_outputs_meet():
+    """Three banks in an OR, each through a register of its own, and one of them through a LUT as well."""
+    cells = {f"r{n}": cell("DP16KD", O=[n]) for n in range(3)}
+    cells |= {f"ff{n}": cell("TRELLIS_FF", i=[n], O=[10 + n]) for n in range(3)}
+    cells |= {"far": cell("LUT4", i=[10], O=[13]), "or": cell("LUT4", i=[11, 12, 13], O=[14])}
+    near = closeness(cells)
+    assert near["r1"]["r2"] == near["r2"]["r1"] == pytest.approx(0.7**2 / 2)
+    assert near["r0"]["r1"] == near["r1"]["r0"] == near["r0"]["r2"] == pytest.approx(0.7**3 / 2)
+
+
 def test_closeness_leaves_out_controls():
     cells = {"a": cell("DP16KD", O=[1])} | {f"r{n}": cell("DP16KD", i=[1]) for n in range(65)}
     assert not closeness(cells)["a"]
