@@ -227,40 +227,45 @@ class Cipher(wiring.Component):
             m.d.sync += [asking.eq(0), request.eq(0), chain.eq(0)]
             m.d.sync += [flying.eq(1), flying_last.eq(asking_last), overtaken.eq(flying & ~take)]
 
-        # Words.
-        word = self.i.p
+        # Words. What follows from the kind of one is judged while it comes in.
+        here, word = Signal(), Signal(PassWord, reset_less=True)
         ready = Signal()
-        m.d.comb += self.i.ready.eq(ready)
         emit = Signal()
         emit_data, made_word, onto = Signal(32), Signal(32), Signal(32)
         shift = Signal()
-        # Sticky, since a CBC block comes out after the last word went in.
-        in_body, body = Signal(), Signal()
-        # One bit tells a kind from the two others.
-        is_body, is_iv = (word.kind.as_value()[kind.value.bit_length() - 1] for kind in (Kind.BODY, Kind.IV))
-        m.d.comb += body.eq(in_body | (self.i.valid & is_body))
-        m.d.sync += in_body.eq(body)
+        is_body, is_iv = Signal(), Signal()
         # What `out` holds goes into IVs that CBC makes and, in counter modes, into every word of the body; a CBC block
-        # comes out beside the words that go in, and is gathered beside the one that comes out.
-        in_block, made, streamed, go = Signal(), Signal(), Signal(), Signal()
+        # comes out beside the words that go in, and is gathered beside the one that comes out. That is sticky, since
+        # the block comes out after the last word went in.
+        in_block, made, made_of_out, streamed, go = Signal(), Signal(), Signal(), Signal(), Signal()
+        coming = self.i.p.kind
+        m.d.comb += self.i.ready.eq(~here)
+        with m.If(~here):
+            m.d.sync += [
+                here.eq(self.i.valid), word.eq(self.i.payload),
+                is_body.eq(coming == Kind.BODY), is_iv.eq(coming == Kind.IV),
+                streamed.eq(counter & (coming == Kind.BODY)),
+                made.eq(self.generate & (coming == Kind.IV)), made_of_out.eq(self.generate & cbc & (coming == Kind.IV)),
+            ]
+            with m.If(self.i.valid & cbc & (coming == Kind.BODY)):
+                m.d.sync += in_block.eq(1)
+        with m.Elif(ready):
+            m.d.sync += here.eq(0)
         m.d.comb += [
-            in_block.eq(cbc & body),
-            made.eq(is_iv & self.generate),
-            streamed.eq(counter & is_body),
             made_word.eq(Mux(iv_half, self.iv[:32], self.iv[32:])),
             onto.eq(Mux(first & is_body, Mux(des, block[32:64], block[96:]), 0)),
-            go.eq(~(streamed | (made & cbc)) | out_any),
-            emit.eq(~valid & Mux(in_block, out_any, self.i.valid & go)),
+            go.eq(~(streamed | made_of_out) | out_any),
+            emit.eq(~valid & Mux(in_block, out_any, here & go)),
             ready.eq(Mux(in_block, ~gathered_all, ~valid & go)),
-            shift.eq(emit & (in_block | streamed | (made & cbc))),
+            shift.eq(emit & (in_block | streamed | made_of_out)),
             emit_data.eq(
-                Mux(in_block | (made & cbc), 0, Mux(made, made_word, word.data))
-                ^ Mux(in_block | streamed | (made & cbc), out[96:], 0)
+                Mux(in_block | made_of_out, 0, Mux(made, made_word, word.data))
+                ^ Mux(in_block | streamed | made_of_out, out[96:], 0)
             ),
         ]
-        with m.If(cbc & self.i.valid & ready):
+        with m.If(cbc & here & ready):
             m.d.sync += block.eq(Cat(word.data ^ onto, block[:96]))
-        with m.If(in_block & self.i.valid & ready):
+        with m.If(in_block & here & ready):
             m.d.sync += [gathered.eq(Cat(C(1, 1), gathered)), block_last.eq(word.last)]
 
         if config.has_ccm:
@@ -283,12 +288,12 @@ class Cipher(wiring.Component):
             m.d.sync += [out.eq(out << 32), out_left.eq(out_left >> 1)]
         # What is left of a key stream is no block of the next pass, whose parameters come ahead of its start.
         with m.If(emit & Mux(in_block, out_last & ~out_left[1], word.last)):
-            m.d.sync += [in_body.eq(0), ended.eq(1)]
+            m.d.sync += [in_block.eq(0), ended.eq(1)]
 
         body_words = self.body_words[:words]
         with m.If(self.start):
             m.d.sync += [
-                make_iv.eq(cbc & self.generate), first.eq(~self.generate), iv_half.eq(0), in_body.eq(0),
+                make_iv.eq(cbc & self.generate), first.eq(~self.generate), iv_half.eq(0), in_block.eq(0),
                 number.eq(~(chacha | ccm)), counting.eq(0), ended.eq(0),
                 blocks_left.eq(Mux(
                     chacha, (body_words + 15) >> 4, (Mux(counter, body_words, 0) + Mux(self.tag, 3, -1)) >> 2

@@ -12,6 +12,7 @@ from .config import AUTH_NAMES
 from .crypto.hash_core import Word
 from .sa_layout import hash_block_words, hash_state_words
 from .share import hashes
+from .stream import SkidBuffer
 from .words import AuthWord, IcvWord
 
 __all__ = ["Hmac"]
@@ -107,10 +108,9 @@ class Hmac(wiring.Component):
                         select.eq(self._cores.index(member.core)),
                     ]
 
-        # To the core, through a register.
-        to_valid = Signal()
-        to_core = Signal(Word, reset_less=True)
-        to_ready, from_valid, from_ready = Signal(), Signal(), Signal()
+        # To the core, through a buffer: whether there is room does not wait for the core.
+        m.submodules.to_core = to_core = SkidBuffer(Word)
+        from_valid, from_ready = Signal(), Signal()
         from_word = Signal(Word)
         icv_valid = Signal()
         icv = Signal(IcvWord, reset_less=True)
@@ -119,15 +119,12 @@ class Hmac(wiring.Component):
                 with m.Case(index):
                     i, o = getattr(self, f"{core}_i"), getattr(self, f"{core}_o")
                     m.d.comb += [
-                        i.valid.eq(to_valid), to_ready.eq(i.ready),
+                        i.valid.eq(to_core.o.valid), to_core.o.ready.eq(i.ready),
                         from_valid.eq(o.valid & o.ready), from_word.eq(o.payload), o.ready.eq(from_ready),
                     ]
         for core in self._cores:
-            m.d.comb += getattr(self, f"{core}_i").payload.eq(to_core)
-        room = Signal()
-        m.d.comb += room.eq(~to_valid | to_ready)
-        with m.If(to_ready):
-            m.d.sync += to_valid.eq(0)
+            m.d.comb += getattr(self, f"{core}_i").payload.eq(to_core.o.payload)
+        room = to_core.i.ready
 
         # Words of the answer at hand that came, whether that is the outer one, and whether all has come.
         got = Signal(5)
@@ -138,7 +135,7 @@ class Hmac(wiring.Component):
         sent = Signal(5)
 
         def push(word, *, last=0):
-            m.d.sync += [to_core.word.eq(word), to_core.last.eq(last), to_valid.eq(1)]
+            m.d.comb += [to_core.i.p.word.eq(word), to_core.i.p.last.eq(last), to_core.i.valid.eq(1)]
 
         def advance():
             m.d.sync += index.eq(Mux(wide, index + 1, Cat((index + 1)[:4], C(0, 1))))

@@ -21,9 +21,9 @@ from .row_words import RowWords
 from .sa_layout import RowRequest, inner_row, outer_row
 from .sequencer import Sequencer
 from .share import crypto_members, hashes, lane_crypto_members
-from .stream import FrameWord, Register
+from .stream import FrameWord
 from .walker import Walker
-from .words import Kind, PassWord
+from .words import Kind
 
 __all__ = ["Lane"]
 
@@ -142,8 +142,6 @@ class Lane(wiring.Component):
 
         # The pass: reader, mask, cipher; then back into the buffer and on to authentication. What the cipher says to a
         # word, late in a cycle, reaches the memory in the next one; it takes a word every other cycle at best.
-        m.submodules.words = words = Register(PassWord)
-        connect(m, words.o, cipher.i)
         m.d.comb += [
             reader.start.eq(sequencer.start | sequencer.sum_start),
             reader.esp.eq(params.esp),
@@ -183,9 +181,9 @@ class Lane(wiring.Component):
                 mutable.icv_words.eq(params.icv_words),
             ]
             first = mutable
-            connect(m, mutable.o, words.i)
+            connect(m, mutable.o, cipher.i)
         else:
-            first = words
+            first = cipher
         m.d.comb += [
             first.i.payload.eq(reader.o.payload),
             first.i.valid.eq(reader.o.valid & ~summing),
