@@ -10,6 +10,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .algorithm import Status
+from .choose import any_of
 from .job import INNER, OUTER, HeaderLayout, JobLayout, PassLayout, RegionLayout, byte_bits, word_bits
 from .sa_layout import Control, LeadRow, RowRequest
 from .suite import ah_iv_words, esp_align_mask, esp_iv_words
@@ -24,7 +25,7 @@ _UDP_ENCAP_PORT = 4500  # RFC 3948
 
 
 class Walker(wiring.Component):
-    """Walks one frame per ``start``: 14 cycles for a level of IPv4 and ESP, 11 for a second one, one more for IPv6
+    """Walks one frame per ``start``: 14 cycles for a level of IPv4 and ESP, 11 for a second one, two more for IPv6
     and for each VLAN tag, two for LLC/SNAP, 4 for each extension header, 7 for an AH and 6 for UDP. Rows that are
     answered later than three cycles after they were asked for make it longer by as much for each level.
 
@@ -50,7 +51,7 @@ class Walker(wiring.Component):
     region : Out(RegionLayout)
         When a checksum is asked for: what is left inside the innermost level.
     addr : Out
-        Word of the frame to be read; ``word`` shows it from the second cycle behind.
+        Word of the frame to be read; ``word`` shows it from the second cycle behind. 0 between ``done`` and ``start``.
     stall : In(1)
         The walk stands still, and such cycles count nowhere here; rows that it has asked for come nevertheless.
     row_req, row_rsp : streams
@@ -91,6 +92,7 @@ class Walker(wiring.Component):
         level = Signal(1, init=OUTER)
         lead = self.lead
         esp, ah = lead[0], Signal(Control)
+        udp_encap = esp.control.udp_encap
         has_esp, has_ah, ah_op, tunnel = Signal(), Signal(), Signal(), Signal()
 
         # Row 0 of the ops of a level, fetched while the headers ahead of theirs are walked. An op that a build cannot
@@ -122,7 +124,7 @@ class Walker(wiring.Component):
         ]
 
         # `pos` is the word of the header at hand, `bound` the byte behind what may be used, and `room`, a cycle
-        # later than either, the bytes between the two.
+        # later than either, the bytes between the two. Whether they are few is known a cycle later again.
         base, pos, target = Signal(words), Signal(words), Signal(words)
         step = Signal(10)  # words to the next header or word of interest, put there by the state before
         bound = Signal(bits)
@@ -131,15 +133,20 @@ class Walker(wiring.Component):
         m.d.sync += room.eq(bound - (pos << 2))
 
         def room_below(count):
-            """Whether ``room`` is less than ``count``, a multiple of four, without a carry chain."""
-            count //= 4
-            low = count.bit_length()
-            is_low = C((1 << count) - 1, 1 << low).bit_select(room[2 : 2 + low], 1)
-            return room[-1] | (~room[2 + low :].any() & is_low)
+            """Whether ``room``, a cycle ago, was less than ``count``, a multiple of four."""
+            fewer = count // 4
+            low = fewer.bit_length()
+            is_low = C((1 << fewer) - 1, 1 << low).bit_select(room[2 : 2 + low], 1)
+            below = Signal(name=f"below_{count}")
+            m.d.sync += below.eq(room[-1] | (~room[2 + low :].any() & is_low))
+            return below
+
+        below_8, below_12, below_20, below_40 = (room_below(count) for count in (8, 12, 20, 40))
 
         ipv6, probing = Signal(), Signal()
         tags = Signal(2)
         index = Signal(range(3))
+        bad_llc = Signal()
         length = Signal(16)
         next_header = Signal(8)
         chained = Signal()  # extension headers or options stand ahead of the AH
@@ -151,8 +158,20 @@ class Walker(wiring.Component):
             m.d.sync += [bound.eq(Cat(C(0, 1), late, pos) + length), bounds.eq(0), late.eq(0)]
         # What is left of the room behind pad length and next header, with its sign.
         payload = Signal(signed(bits + 2))
-        # Comparisons that take a cycle: what is wrong with a header is told by the state behind it.
-        short, bad_version, bad_length, cramped = Signal(), Signal(), Signal(), Signal()
+        # Comparisons that take a cycle: what is wrong with a header is told by the state behind it, in its first cycle.
+        bad_version, bad_length, bad_port, bad_udp, bad_spi = (Signal() for _ in range(5))
+        too_long, misfit, cramped, bad_padding, unaligned = (Signal() for _ in range(5))
+        fragment = Signal()
+        m.d.sync += [flag.eq(0) for flag in (bad_port, bad_udp, bad_spi)]
+        # Those with a carry chain are done always, and count behind one state: one of them behind a jump to a header,
+        # another behind an AH. They are signs of differences, since "more" would be "neither less nor equal".
+        jumped, from_ah, much = Signal(), Signal(), Signal()
+        m.d.sync += [
+            # `room` is what was left behind `pos` for one cycle more.
+            too_long.eq((room - length)[-1]), misfit.eq((room - (step << 2))[-1]),
+            much.eq(payload[8:].any()), bad_padding.eq(~much & (payload[:8] - self.word[8:16])[-1]),
+            jumped.eq(0), from_ah.eq(0),
+        ]
 
         word = self.word
         wait = Signal(2)
@@ -171,9 +190,30 @@ class Walker(wiring.Component):
             m.d.sync += pos.eq(target)
             look(target)
 
-        def fail(status):
-            m.d.sync += self.status.eq(status)
+        # The states DONE and INSIDE.
+        over, inside = Signal(), Signal()
+        m.d.sync += inside.eq(0)
+        m.d.comb += self.done.eq(over & informed & ~self.stall)
+
+        def end():
+            m.d.sync += over.eq(1)
             m.next = "DONE"
+
+        def behind_level():
+            m.d.sync += inside.eq(1)
+            m.next = "INSIDE"
+
+        def refuse(*faults):
+            """End the walk with the status of the first condition that holds; an ``Else`` follows.
+
+            The status counts for nothing until the end, and is written without regard to the last condition.
+            """
+            *others, (condition, status) = faults
+            for other, its_status in reversed(others):
+                status = Mux(other, its_status, status)
+            m.d.sync += self.status.eq(status)
+            with m.If(any_of([other for other, _ in others]) | condition if others else condition):
+                end()
 
         # Words of ESP header and IV, and of these and the ICV. Pad length and next header are at `trailer`, in one word
         # if the payload is aligned, and the ICV behind them.
@@ -192,26 +232,52 @@ class Walker(wiring.Component):
                 ah.eq(Mux(lead[0].control.ah, lead[0].control, lead[1].control)),
                 ah_need.eq(ah_iv_words(config, ah.auth) + ah.icv_words + 3),
             ]
+            m.d.sync += cramped.eq(step < ah_need)
 
-        # The SPI of the op whose header is next, `second` or first, and whether the last one was another.
-        second, bad_spi = Signal(), Signal()
+        # The SPI of the op whose header is next, `second` or first.
+        second = Signal()
         other_spi = word != Mux(second, lead[1].spi, lead[0].spi)
 
-        is_inner_ip, inner_ipv6 = Signal(), Signal()
-        m.d.comb += [
-            is_inner_ip.eq((next_header == _IPV4) | (next_header == _IPV6)),
-            inner_ipv6.eq(next_header == _IPV6),
+        # What `next_header` names, a cycle later than that.
+        is_esp, is_ah, is_udp, is_ip, is_ipv6, is_none = (Signal() for _ in range(6))
+        is_extension, is_fragment = Signal(), Signal()
+
+        def inside_is(number):
+            return [is_ip.eq((number == _IPV4) | (number == _IPV6)), is_ipv6.eq(number == _IPV6),
+                    is_none.eq(number == _NONE)]
+
+        m.d.sync += [
+            is_esp.eq(next_header == _ESP), is_ah.eq(next_header == _AH), is_udp.eq(next_header == _UDP),
+            is_extension.eq(ipv6 & (
+                (next_header == _HOP_BY_HOP) | (next_header == _ROUTING) | (next_header == _DESTINATION)
+            )),
+            is_fragment.eq(ipv6 & (next_header == _FRAGMENT)),
+            *inside_is(next_header),
         ]
 
-        link_ipv4, link_ipv6 = Signal(), Signal()
-        m.d.comb += [link_ipv4.eq(word[:16] == _ETHERTYPE_IPV4), link_ipv6.eq(word[:16] == _ETHERTYPE_IPV6)]
+        # What is asked for behind a level: another level, the packet inside for its checksums.
+        more, nests, sums, sum_l4 = Signal(), Signal(), Signal(), Signal()
+        m.d.sync += [more.eq(self.job.nested & (level == OUTER)), nests.eq(more & tunnel)]
+        if config.checksum:
+            m.d.sync += [sums.eq(self.job.csum_ip | self.job.csum_l4), sum_l4.eq(self.job.csum_l4)]
+            m.d.comb += self.region.fragment.eq(fragment)
 
-        def ethertype():
-            with m.If(~link_ipv4 & ~link_ipv6):
-                fail(Status.INVALID_PROTOCOL)
-            with m.Else():
-                m.d.sync += [ipv6.eq(link_ipv6), step.eq(10)]
-                m.next = "IP"
+        tagged, link_ip, link_ipv6, is_length = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            # Up to 1500, without a carry chain.
+            is_length.eq(
+                ~word[11:16].any()
+                & ~(word[10] & (word[9] | (word[6:9].all() & (word[5] | (word[2:5].all() & word[:2].any())))))
+            ),
+            tagged.eq((word[:16] == _ETHERTYPE_VLAN) | (word[:16] == _ETHERTYPE_QINQ)),
+            link_ipv6.eq(word[:16] == _ETHERTYPE_IPV6), link_ip.eq((word[:16] == _ETHERTYPE_IPV4) | link_ipv6),
+        ]
+
+        m.d.comb += fetch.eq((self.start & self.job.bound) | (inside & nests & is_ip & ~(has_esp & bad_padding)))
+
+        def ip():
+            m.d.sync += [ipv6.eq(link_ipv6), step.eq(10)]
+            m.next = "IP"
 
         def behind_ip():
             m.next = "HEADER"
@@ -223,44 +289,37 @@ class Walker(wiring.Component):
             with m.State("IDLE"):
                 m.d.sync += [level.eq(OUTER), tags.eq(0), index.eq(0), pos.eq(0), step.eq(2)]
                 m.d.sync += [length.eq(self.job.length), bounds.eq(1), late.eq(1), chained.eq(0), behind_ah.eq(0)]
-                m.d.sync += [bad_spi.eq(0), short.eq(0), cramped.eq(0)]
-                look(3, follow=1)
+                m.d.sync += wait.eq(0b11)
                 with m.If(self.start):
-                    m.d.comb += fetch.eq(self.job.bound)
+                    look(3, follow=1)
                     m.d.sync += [entry.active.eq(0) for entry in self.plan]
                     if config.checksum:
-                        m.d.sync += [probing.eq(~self.job.bound), self.region.fragment.eq(0)]
+                        m.d.sync += [probing.eq(~self.job.bound), fragment.eq(0)]
                         m.d.sync += [entry.active.eq(0) for entry in self.headers]
                     m.next = "LINK"
 
-            # The EtherType is the low half of a word, also behind tags and LLC/SNAP. `room` is that of the word before.
+            # The EtherType is the low half of a word, also behind tags and LLC/SNAP. Where there was no room for one
+            # that is known, there is none for the IP header either.
             with m.State("LINK"):
-                m.d.sync += [pos.eq(target), step.eq(1)]
+                m.d.sync += [pos.eq(target), step.eq(1), tags.eq(tags + settled)]
                 with m.If(settled):
-                    with m.If(room_below(8)):
-                        fail(Status.MALFORMED)
-                    with m.Elif((word[:16] == _ETHERTYPE_VLAN) | (word[:16] == _ETHERTYPE_QINQ)):
-                        m.d.sync += tags.eq(tags + 1)
-                        with m.If(tags == 2):
-                            fail(Status.INVALID_PROTOCOL)
-                    with m.Elif(word[:16] <= 1500):
+                    with m.If(link_ip):
+                        ip()
+                    with m.Elif(is_length):
                         m.next = "LLC"
-                    with m.Else():
-                        ethertype()
+                    with m.Elif(~tagged | (tags == 2)):
+                        m.next = "UNKNOWN"
             with m.State("LLC"):
-                m.d.sync += pos.eq(target)
-                with m.If(room_below(12)):
-                    fail(Status.MALFORMED)
-                with m.Elif(word != 0xAAAA0300):
-                    fail(Status.INVALID_PROTOCOL)
-                with m.Else():
-                    m.next = "SNAP"
+                m.d.sync += [pos.eq(target), bad_llc.eq(word != 0xAAAA0300)]
+                m.next = "SNAP"
             with m.State("SNAP"):
                 m.d.sync += pos.eq(target)
-                with m.If(word[16:] != 0):
-                    fail(Status.INVALID_PROTOCOL)
-                with m.Else():
-                    ethertype()
+                m.next = "UNKNOWN"
+                with m.If(~bad_llc & ~word[16:].any() & link_ip):
+                    ip()
+            # `room` was that of the word before the EtherType, and that of LLC is 4 more.
+            with m.State("UNKNOWN"):
+                refuse((below_8, Status.MALFORMED), (C(1, 1), Status.INVALID_PROTOCOL))
 
             # The words of an IP header come one behind the other, and are taken as they come.
             with m.State("IP"):
@@ -284,70 +343,52 @@ class Walker(wiring.Component):
                         ]
                         m.next = "IPV4-FRAGMENT"
 
-            def refuse_ip(size):
-                """Tell what is wrong with an IP header of ``size`` by its first word; an ``Elif`` follows."""
-                with m.If(room_below(size)):
-                    fail(Status.MALFORMED)
-                with m.Elif(bad_version):
-                    fail(Status.INVALID_PROTOCOL)
-                with m.Elif(bad_length):
-                    fail(Status.MALFORMED)
-
-            # `room` is what was left behind `pos` for one cycle more.
-            too_long = Signal()
-            m.d.comb += too_long.eq(length > room)
+            header_faults = (bad_version, Status.INVALID_PROTOCOL), (bad_length, Status.MALFORMED)
             with m.State("IPV4-FRAGMENT"):
                 m.d.sync += [pos.eq(target), self.addr.eq(target), following.eq(0), index.eq(index + 1)]
-                if config.checksum:
-                    m.d.sync += self.region.fragment.eq(word[:14] != 0)
-                refuse_ip(20)
-                with m.Elif(too_long):
-                    fail(Status.MALFORMED)
-                with m.Elif(~probing & (word[:14] != 0)):
-                    fail(Status.FRAGMENT)
-                with m.Else():
-                    m.next = "IPV4-PROTOCOL"
+                m.d.sync += fragment.eq(word[:14] != 0)
+                m.next = "IPV4-PROTOCOL"
             with m.State("IPV4-PROTOCOL"):
                 m.d.sync += next_header.eq(word[16:24])
-                behind_ip()
-            with m.State("IPV6-LENGTH"):
-                m.d.sync += [pos.eq(target), index.eq(index + 1)]
-                m.d.sync += [length.eq(word[16:]), bounds.eq(1), next_header.eq(word[8:16])]
-                refuse_ip(40)
+                refuse(
+                    (below_20, Status.MALFORMED), *header_faults, (too_long, Status.MALFORMED),
+                    (~probing & fragment, Status.FRAGMENT),
+                )
                 with m.Else():
-                    m.next = "IPV6-PAYLOAD"
+                    behind_ip()
+            with m.State("IPV6-LENGTH"):
+                m.d.sync += [pos.eq(target), index.eq(index + 1), fragment.eq(0)]
+                m.d.sync += [length.eq(word[16:]), bounds.eq(1), next_header.eq(word[8:16])]
+                m.next = "IPV6-PAYLOAD"
             with m.State("IPV6-PAYLOAD"):
-                m.next = "IPV6-END"
+                refuse((below_40, Status.MALFORMED), *header_faults)
+                with m.Else():
+                    m.next = "IPV6-END"
             with m.State("IPV6-END"):
-                with m.If(too_long):
-                    fail(Status.MALFORMED)
+                m.next = "IPV6-LONG"
+            with m.State("IPV6-LONG"):
+                refuse((too_long, Status.MALFORMED))
                 with m.Else():
                     behind_ip()
 
             # `word` is the first of the header at `pos`, whatever that is, from the next state on.
             with m.State("HEADER"):
-                m.d.sync += [step.eq(1), second.eq(0)]
-                with m.If(bad_spi):
-                    fail(Status.SPI_MISMATCH)
-                with m.Elif(short):
-                    fail(Status.MALFORMED)
-                with m.Elif(cramped):
-                    fail(Status.NO_ROOM)
-                with m.Elif(settled & informed):
-                    with m.If(ipv6 & (
-                        (next_header == _HOP_BY_HOP) | (next_header == _ROUTING) | (next_header == _DESTINATION)
-                    )):
-                        m.d.sync += step.eq(2 + (word[16:24] << 1))
+                m.d.sync += [step.eq(Mux(is_extension, 2 + (word[16:24] << 1), 1)), second.eq(0)]
+                ready = settled & informed
+                refuse(
+                    (bad_spi, Status.SPI_MISMATCH), (jumped & misfit, Status.MALFORMED),
+                    (from_ah & cramped, Status.NO_ROOM),
+                    (is_fragment & ready, Status.FRAGMENT),
+                )
+                with m.Elif(ready):
+                    m.next = "ESP"
+                    with m.If(is_extension):
                         m.next = "EXTENSION"
-                    with m.Elif(ipv6 & (next_header == _FRAGMENT)):
-                        fail(Status.FRAGMENT)
                     if config.has_ah:
                         with m.Elif(has_ah & ~behind_ah):
                             m.next = "AH"
-                    with m.Else():
-                        m.next = "ESP"
             with m.State("EXTENSION"):
-                m.d.sync += [next_header.eq(word[24:]), chained.eq(1), short.eq((step << 2) > room)]
+                m.d.sync += [next_header.eq(word[24:]), chained.eq(1), jumped.eq(1)]
                 go()
                 m.next = "HEADER"
 
@@ -355,10 +396,7 @@ class Walker(wiring.Component):
                 with m.State("AH"):
                     m.d.sync += [step.eq(word[16:24] + 2), next_header.eq(word[24:]), second.eq(ah_op)]
                     look(target)
-                    with m.If(next_header != _AH):
-                        fail(Status.MISSING_AH)
-                    with m.Elif(room_below(12)):
-                        fail(Status.MALFORMED)
+                    refuse((~is_ah, Status.MISSING_AH), (below_12, Status.MALFORMED))
                     with m.Else():
                         m.next = "AH-SPI"
                 with m.State("AH-SPI"):
@@ -369,45 +407,37 @@ class Walker(wiring.Component):
                                 entry.active.eq(1), entry.op.eq(ah_op), entry.ipv6.eq(ipv6), entry.chained.eq(chained),
                                 entry.start.eq(base), entry.header.eq(pos), entry.end.eq(bound),
                             ]
+                    m.d.sync += [behind_ah.eq(1), bad_spi.eq(other_spi), jumped.eq(1), from_ah.eq(1)]
                     with m.If(settled):
-                        m.d.sync += [behind_ah.eq(1), bad_spi.eq(other_spi)]
-                        m.d.sync += [short.eq((step << 2) > room), cramped.eq(step < ah_need)]
                         go()
                         m.next = "HEADER"
 
             # The trailer is on its way while the ESP header is looked at.
             with m.State("ESP"):
-                m.d.sync += [step.eq(Mux(esp.control.udp_encap, 2, esp_head)), bad_spi.eq(other_spi & has_esp)]
-                with m.If(esp.control.udp_encap):
-                    look(target)
-                with m.Else():
-                    look(trailer[2:])
-                with m.If(~has_esp):
-                    m.next = "INSIDE"
-                with m.Elif(esp.control.udp_encap):
-                    with m.If(next_header != _UDP):
-                        fail(Status.MISSING_ESP)
-                    with m.Elif(room_below(8)):
-                        fail(Status.MALFORMED)
-                    with m.Elif(word[:16] != _UDP_ENCAP_PORT):
-                        fail(Status.MISSING_ESP)
-                    with m.Else():
-                        m.next = "UDP"
-                with m.Elif(next_header != _ESP):
-                    fail(Status.MISSING_ESP)
+                m.d.sync += [step.eq(Mux(udp_encap, 2, esp_head)), bad_spi.eq(other_spi & has_esp)]
+                m.d.sync += bad_port.eq(word[:16] != _UDP_ENCAP_PORT)
+                look(Mux(udp_encap, target, trailer[2:]))
+                refuse(
+                    (has_esp & ~Mux(udp_encap, is_udp, is_esp), Status.MISSING_ESP),
+                    (has_esp & udp_encap & below_8, Status.MALFORMED),
+                )
+                with m.Elif(~has_esp):
+                    behind_level()
+                with m.Elif(udp_encap):
+                    m.next = "UDP"
                 with m.Else():
                     m.next = "ESP-HEADER"
             with m.State("UDP"):
-                with m.If(settled):
+                m.d.sync += bad_udp.eq(word[16:] != room)
+                refuse((bad_port, Status.MISSING_ESP))
+                with m.Elif(settled):
                     m.d.sync += step.eq(esp_head)
                     go()
-                    with m.If(word[16:] != room):
-                        fail(Status.MALFORMED)
-                    with m.Else():
-                        m.next = "UDP-ESP"
+                    m.next = "UDP-ESP"
             with m.State("UDP-ESP"):
                 m.d.sync += bad_spi.eq(other_spi)
-                with m.If(settled):
+                refuse((bad_udp, Status.MALFORMED))
+                with m.Elif(settled):
                     look(trailer[2:])
                     m.next = "ESP-HEADER"
             with m.State("ESP-HEADER"):
@@ -415,10 +445,7 @@ class Walker(wiring.Component):
                     base.eq(target), icv_start.eq(bound[2:] - esp_icv),
                     payload.eq(room - Cat(C(2, 2), esp_overhead)),
                 ]
-                with m.If(room_below(8)):
-                    fail(Status.MALFORMED)
-                with m.Elif(bad_spi):
-                    fail(Status.SPI_MISMATCH)
+                refuse((below_8, Status.MALFORMED), (bad_spi, Status.SPI_MISMATCH))
                 with m.Else():
                     m.next = "ESP-TRAILER"
             with m.State("ESP-TRAILER"):
@@ -429,53 +456,44 @@ class Walker(wiring.Component):
                             entry.active.eq(1), entry.op.eq(0), entry.ipv6.eq(ipv6), entry.chained.eq(0),
                             entry.start.eq(pos), entry.header.eq(base), entry.end.eq(Cat(bound[:2], icv_start)),
                         ]
-                with m.If(payload[-1]):
-                    fail(Status.NO_ROOM)
-                with m.Elif(settled):
-                    # `trailer` is behind the padding, `payload` what may be padding, and a multiple of four less two.
+                # `trailer` is behind the padding, `payload` what may be padding, and a multiple of four less two.
+                m.d.sync += [unaligned.eq(((payload[:4] ^ 0b1110) & esp_mask).any()), *inside_is(word[:8])]
+                with m.If(settled):
                     m.d.sync += [bound.eq(trailer - word[8:16]), next_header.eq(word[:8]), pos.eq(base)]
-                    with m.If(((payload[:4] ^ 0b1110) & esp_mask).any()):
-                        fail(Status.UNALIGNED)
-                    with m.Elif(word[8:16] > payload):
-                        fail(Status.MALFORMED)
-                    with m.Else():
-                        m.next = "INSIDE"
+                refuse((payload[-1], Status.NO_ROOM), (settled & unaligned, Status.UNALIGNED))
+                with m.Elif(settled):
+                    behind_level()
 
             # A level is done: `pos` to `bound` is what `next_header` names.
             with m.State("INSIDE"):
-                m.d.sync += [ipv6.eq(inner_ipv6), chained.eq(0), behind_ah.eq(0), step.eq(10)]
-                with m.If(tunnel & ~is_inner_ip & ~(has_esp & (next_header == _NONE))):
-                    fail(Status.INVALID_PROTOCOL)
-                with m.Elif(self.job.nested & (level == OUTER)):
-                    m.d.sync += level.eq(INNER)
-                    with m.If(tunnel & is_inner_ip):
-                        m.d.comb += fetch.eq(1)
-                        look(pos, follow=1)
-                        m.next = "IP"
+                m.d.sync += [ipv6.eq(is_ipv6), chained.eq(0), behind_ah.eq(0), step.eq(10)]
+                refuse(
+                    (has_esp & bad_padding, Status.MALFORMED),
+                    (Mux(tunnel, ~is_ip & (more | sum_l4 | ~(has_esp & is_none)), more), Status.INVALID_PROTOCOL),
+                )
+                with m.Elif(tunnel & is_ip & (more | sums)):
+                    with m.If(more):
+                        m.d.sync += level.eq(INNER)
                     with m.Else():
-                        fail(Status.INVALID_PROTOCOL)
-                if config.checksum:
-                    with m.Elif((self.job.csum_ip | self.job.csum_l4) & tunnel & is_inner_ip):
                         m.d.sync += probing.eq(1)
-                        look(pos, follow=1)
-                        m.next = "IP"
-                    with m.Elif(self.job.csum_l4 & tunnel):
-                        fail(Status.INVALID_PROTOCOL)
+                    look(pos, follow=1)
+                    m.next = "IP"
+                if config.checksum:
+                    with m.Elif(sum_l4):
+                        m.next = "REGION"
                 with m.Else():
                     m.d.sync += self.status.eq(Status.SUCCESS)
-                    m.next = "DONE"
-                    if config.checksum:
-                        with m.If(self.job.csum_l4):
-                            m.next = "REGION"
+                    end()
             if config.checksum:
                 with m.State("REGION"):
                     m.d.sync += [self.status.eq(Status.SUCCESS), self.region.first.eq(pos), self.region.end.eq(bound)]
-                    m.next = "DONE"
+                    end()
 
             # Rows that were asked for are taken before another walk may begin.
             with m.State("DONE"):
+                m.d.sync += [self.addr.eq(0), following.eq(0)]
                 with m.If(informed):
-                    m.d.comb += self.done.eq(1)
+                    m.d.sync += over.eq(0)
                     m.next = "IDLE"
 
         return rows

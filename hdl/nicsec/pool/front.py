@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..algorithm import Auth, Encr, Status
 from ..choose import any_of
-from ..job import INNER, OUTER
+from ..job import INNER, OUTER, HeaderLayout
 from ..sa_layout import RowRequest
 from ..suite import judges_iv
 from ..walker import Walker
@@ -102,7 +102,7 @@ class Front(wiring.Component):
         )
         lead = walker.lead
         m.d.sync += [
-            last_line.eq((loaded.length + 1) >> 4),
+            last_line.eq(Mux(deep, (loaded.length + 1) >> 4, _EARLY)),
             # Where the trailer is if the ICV has 16 bytes; with 12 it may be one line behind.
             hint.eq((loaded.length - 18) >> 4),
             deep.eq(job.nested | job.csum_ip | job.csum_l4 | lead[0].control.ah | lead[1].control.present),
@@ -112,9 +112,8 @@ class Front(wiring.Component):
             walker.word.eq(cache.word),
             walker.stall.eq(cache.stall),
             cache.active.eq(reads),
-            cache.addr.eq(walker.addr),
             cache.base.eq(packet.base),
-            cache.last.eq(Mux(deep, last_line, _EARLY)),
+            cache.last.eq(last_line),
             cache.hint.eq(hint),
             cache.rsp_valid.eq(self.rsp_valid),
             cache.rsp_data.eq(self.rsp_data),
@@ -126,17 +125,18 @@ class Front(wiring.Component):
         left, picked = Signal(_PASSES), Signal(_PASSES)
         picked_ah, picked_outer, ah_alone = Signal(), Signal(), Signal()
         m.d.comb += [
-            picked.eq(left & -left),
+            picked.eq(Cat(left[n] & ~left[:n].any() for n in range(_PASSES))),
             picked_ah.eq(picked[1] | picked[3]), picked_outer.eq(picked[2] | picked[3]),
             ah_alone.eq(lead[0].control.ah),
         ]
         pick, last = Signal(_PASSES), Signal()
         ah, outer, op = Signal(), Signal(), Signal()
         control = Signal.like(lead[0].control)
+        encrypts, authenticates = Signal(), Signal(2)
         high_given = Mux(picked_outer, job.levels[OUTER].seq_high_valid, job.levels[INNER].seq_high_valid)
         high_from = Signal(4)
         m.d.sync += [
-            pick.eq(picked), last.eq((left & (left - 1)) == 0), ah.eq(picked_ah), outer.eq(picked_outer),
+            pick.eq(picked), last.eq(left == picked), ah.eq(picked_ah), outer.eq(picked_outer),
             op.eq(picked_ah & ~ah_alone),
             control.eq(Mux(picked_ah & ~ah_alone, lead[1].control, lead[0].control)),
             high_from.eq(Cat(
@@ -144,13 +144,18 @@ class Front(wiring.Component):
                 high_given & ~picked_outer, high_given & picked_outer,
             )),
         ]
-        ciphers, hashes, judges = Signal(), Signal(), Signal()
+        ciphers, hashes, has_task, judges, known = Signal(), Signal(), Signal(), Signal(), Signal()
         judged = Signal(_PASSES)
         level = job.levels
+        # Of the ops, a cycle behind their rows.
+        m.d.sync += [
+            encrypts.eq(lead[0].control.encr != Encr.NULL),
+            authenticates.eq(Cat(row.control.auth != Auth.NONE for row in lead)), known.eq(walker.informed),
+        ]
+        has_cipher, has_hash = ~picked_ah & encrypts, Mux(picked_ah & ~ah_alone, authenticates[1], authenticates[0])
+        m.d.sync += [ciphers.eq(has_cipher), hashes.eq(has_hash), has_task.eq(has_cipher | has_hash)]
         judged_yet = judged | Mux(judges, pick, 0)
         m.d.comb += [
-            ciphers.eq(~ah & (control.encr != Encr.NULL)),
-            hashes.eq(control.auth != Auth.NONE),
             judges.eq(~ah & judges_iv(config, control)),
         ]
         # The walker is behind its end by a cycle or two when it had to stand still, and so is what is asked of it.
@@ -239,19 +244,36 @@ class Front(wiring.Component):
         bad_walk = Signal()
         m.d.comb += bad_walk.eq(wrong_length | Value.cast(walker.status)[:_STATUS_BITS].any())
 
+        m.d.comb += cache.addr.eq(walker.addr)
         if config.checksum:
             m.submodules.sum = range_sum = RangeSum(config)
-            with m.If(sums):
-                m.d.comb += cache.addr.eq(range_sum.addr)
+            # The one whose turn it is not asks for word 0.
+            m.d.comb += [range_sum.turn.eq(sums), cache.addr.eq(walker.addr | range_sum.addr)]
+            # The header at hand, and the number of the next one.
+            header, header_number = Signal(HeaderLayout(config), reset_less=True), Signal(2)
+            with m.If(~sums):
+                m.d.sync += [header.eq(walker.headers[0]), header_number.eq(1)]
 
-        with m.FSM() as fsm:
+        # The state IDLE, without a comparison ahead of all that a start sets going.
+        idle = Signal(init=1)
+        m.d.comb += [walker.start.eq(idle & self.job.valid & packet.walked), cache.start.eq(walker.start)]
+
+        def leave():
+            m.d.comb += self.job.ready.eq(1)
+            m.d.sync += [idle.eq(1), sums.eq(0)]
+            m.next = "IDLE"
+
+        def hand():
+            m.d.sync += asks.eq(1)
+            m.next = "HAND"
+
+        with m.FSM():
             with m.State("IDLE"):
-                m.d.sync += [judged.eq(0), fetched.eq(0), sums.eq(0)]
+                m.d.sync += [judged.eq(0), fetched.eq(0), reads.eq(walker.start)]
                 with m.If(self.job.valid):
+                    m.d.sync += idle.eq(0)
                     m.next = "REFUSED"
                     with m.If(packet.walked):
-                        m.d.comb += [cache.start.eq(1), walker.start.eq(1)]
-                        m.d.sync += reads.eq(1)
                         m.next = "WALK"
             with m.State("REFUSED"):
                 m.d.sync += status.eq(Mux(
@@ -274,21 +296,21 @@ class Front(wiring.Component):
                             m.next = "L4"
                         with m.Elif(job.csum_ip):
                             m.next = "HEADERS"
-                    with m.Elif(ciphers | hashes):
-                        m.next = "HAND"
+                    with m.Elif(has_task):
+                        hand()
                     with m.Else():
                         m.next = "PASS"
 
             if config.checksum:
-                self._checksums(m, range_sum, cache, walker, reads, status)
+                self._checksums(m, range_sum, cache, walker, header, header_number, reads, status)
 
             with m.State("PASS"):
                 m.d.comb += walker.again.eq(due)
                 with m.If(due):
                     m.d.sync += fetched.eq(1)
-                with m.Elif(walker.informed):
-                    with m.If(ciphers | hashes):
-                        m.next = "HAND"
+                with m.Elif(walker.informed & known):
+                    with m.If(has_task):
+                        hand()
                     with m.Else():
                         # A pass without tasks is done.
                         m.d.sync += left.eq(left & ~pick)
@@ -298,11 +320,11 @@ class Front(wiring.Component):
                 with m.If(last):
                     m.next = "FINAL"
             with m.State("HAND"):
-                m.d.comb += [self.verdict.valid.eq(last & ~told), asks.eq(~given)]
+                m.d.comb += self.verdict.valid.eq(last & ~told)
                 has_thread = given | (self.thread.valid & ~held)
                 with m.If(self.verdict.ready):
                     m.d.sync += told.eq(last)
-                m.d.sync += given.eq(has_thread)
+                m.d.sync += [given.eq(has_thread), asks.eq(~has_thread)]
                 with m.If(has_thread & (~last | told | self.verdict.ready)):
                     m.d.sync += [
                         given.eq(0), told.eq(0), left.eq(left & ~pick), judged.eq(judged_yet),
@@ -311,8 +333,7 @@ class Front(wiring.Component):
                     with m.If(last):
                         m.next = "TAKE"
                 with m.If(has_thread & last & told):
-                    m.d.comb += self.job.ready.eq(1)
-                    m.next = "IDLE"
+                    leave()
             # The rows of the next pass come while this one is at work.
             with m.State("RUN"):
                 m.d.comb += [running.eq(1), walker.again.eq(due)]
@@ -330,12 +351,11 @@ class Front(wiring.Component):
             # The rows that a packet asked for have come before the next one is walked.
             with m.State("TAKE"):
                 with m.If(walker.informed):
-                    m.d.comb += self.job.ready.eq(1)
-                    m.next = "IDLE"
-        m.d.comb += self.busy.eq(~fsm.ongoing("IDLE") | held | self.job.valid)
+                    leave()
+        m.d.comb += self.busy.eq(~idle | held | self.job.valid)
         return m
 
-    def _checksums(self, m, range_sum, cache, walker, reads, status):
+    def _checksums(self, m, range_sum, cache, walker, header, header_number, reads, status):
         """The states between walk and passes: L4 first, then each IPv4 header."""
         config = self._config
         job, region = self.job.p.job, walker.region
@@ -360,15 +380,13 @@ class Front(wiring.Component):
             far.eq(job.csum_start[2 + words :].any() | offset[2 + words :].any()),
             outside.eq(far | (room[-1] & room[:words].any()) | (Cat(offset[1], field) >= region.end[1:])),
         ]
-        header_number = Signal(2)
-        header = walker.headers[header_number]
         m.d.comb += [
             range_sum.first.eq(header.start), range_sum.header.eq(1), range_sum.words.eq(header.words),
             range_sum.end.eq(region.end), range_sum.field.eq(field), range_sum.low.eq(offset[1]),
             range_sum.udp.eq(job.csum_udp),
         ]
         with m.State("L4"):
-            m.d.comb += [range_sum.header.eq(0), range_sum.first.eq(ahead)]
+            m.d.comb += [range_sum.load.eq(1), range_sum.header.eq(0), range_sum.first.eq(ahead)]
             m.next = "FINAL"
             with m.If(region.fragment):
                 m.d.sync += status.eq(Status.FRAGMENT)
@@ -381,9 +399,9 @@ class Front(wiring.Component):
                 m.d.sync += reads.eq(1)
                 m.next = "SUM"
         with m.State("HEADERS"):
-            m.d.sync += header_number.eq(header_number + 1)
-            with m.If(~job.csum_ip | (header_number == 3)):
-                m.d.sync += header_number.eq(0)
+            m.d.comb += range_sum.load.eq(1)
+            m.d.sync += [header.eq(walker.headers[header_number]), header_number.eq(header_number + 1)]
+            with m.If(~job.csum_ip | (header_number == 0)):
                 m.next = "FINAL"
                 with m.If(job.bound):
                     m.next = "PASS"

@@ -45,7 +45,8 @@ class LineCache(wiring.Component):
         The last line, as a position, that is of use: none behind it is fetched early. A word behind it is not
         defined.
     active : In(1)
-        Words are asked for. Without it no more is fetched, and in the next cycle nothing stalls.
+        Words are asked for, but not in the cycle of ``start``. Without it no more is fetched, and in the next cycle
+        nothing stalls.
     addr : In, en : In(1, init=1), word : Out(32), stall : Out(1)
     hint : In
         A line that will be needed, as a position, not the last one, from the fourth cycle behind ``start`` on. It and
@@ -133,7 +134,7 @@ class LineCache(wiring.Component):
         found, waits, has_come = look_up(at[2:])
         m.d.sync += [
             there.eq(found & ~clean), absent.eq(~found & ~waits & ~clean), had_come.eq(has_come),
-            stall.eq(self.active & ~self.start & looks & ~(found & ~waits & ~starting)),
+            stall.eq(self.active & looks & ~(found & ~waits & ~starting)),
         ]
         with m.If(taken):
             m.d.sync += wanted.eq(self.addr)
@@ -150,23 +151,23 @@ class LineCache(wiring.Component):
         with m.If(taken):
             m.d.sync += self.word.eq(any_of(parts))
 
-        # Lines that will be needed: `count` of those behind `demand` were seen to, and `following` is the one behind
-        # them. After a jump `count` may be too high, until a line is missed. When they all were, or all up to `last`,
+        # Lines that will be needed: `count` of those behind `at_hand`, which is `demand` a cycle late, were seen to, and
+        # `following` is the one behind them. After a jump `count` may be too high, until a line is missed. When they all were, or all up to `last`,
         # hints have their turn, both of them one behind the other. What is to be done about `following` is known two
         # cycles after something has changed.
         count, hints = Signal(range(self._ahead + 1)), Signal(2)
-        following = Signal(bits, reset_less=True)
+        at_hand, following = Signal(bits, reset_less=True), Signal(bits, reset_less=True)
         hinting, changes, changed, settled = Signal(), Signal(), Signal(), Signal()
         m.d.sync += [changed.eq(changes), settled.eq(~changed & ~changes)]
         opening, enters = Signal(), Signal()
-        m.d.sync += following.eq(Mux(hinting, self.hint + hints[0], (Cat(C(1, 1), demand) + Cat(C(1, 1), count))[1:]))
+        m.d.sync += following.eq(Mux(hinting, self.hint + hints[0], (Cat(C(1, 1), at_hand) + Cat(C(1, 1), count))[1:]))
         with m.If(clean):
             m.d.sync += following.eq(0)
         with m.Elif(opening):
             m.d.sync += following.eq(following + enters)
         wants, want, skip, fits, ends = Signal(), Signal(), Signal(), Signal(), Signal()
         found, waits, has_come = look_up(following)
-        m.d.comb += wants.eq(hinting | ((count != self._ahead) & (following <= self.last)))
+        m.d.comb += wants.eq(hinting | ((count != self._ahead) & (self.last >= following)))
         m.d.sync += [
             want.eq(wants), skip.eq(wants & found), ends.eq(following == self.last),
             fits.eq(wants & ~found & ~waits),
@@ -177,6 +178,7 @@ class LineCache(wiring.Component):
         demands, demanded, ask, asked, follows = Signal(), Signal(), Signal(), Signal(), Signal()
         moves, hints_now, hinted = Signal(), Signal(), Signal()
         line = Signal(bits)
+        m.d.sync += [moves.eq(taken & (self.addr[2:] != demand)), at_hand.eq(demand)]
         m.d.comb += [
             demands.eq(stall & ~demanded & ~opening),
             line.eq(Mux(demands, demand, following)),
@@ -184,7 +186,6 @@ class LineCache(wiring.Component):
                 Mux(demands, absent & ~asked, settled & fits) & self.active & ~clean & ~opening & ~self.fetch.valid
             ),
             follows.eq(~demands & ~opening & settled & (ask | skip)),
-            moves.eq(taken & (self.addr[2:] != demand)),
             hinted.eq(hints[0]),  # with the one at hand all hints are done with
             hints_now.eq(settled & (~want | (follows & ends)) & ~hinting & ~hints[1]),
             changes.eq(clean | opening | moves | follows | (demands & ask) | hints_now),

@@ -12,7 +12,7 @@ __all__ = ["RangeSum"]
 
 
 class RangeSum(wiring.Component):
-    """Sums a word a cycle, and is done five cycles behind the last address.
+    """Sums a word a cycle, and is done six cycles behind the last address.
 
     Parameters
     ----------
@@ -20,8 +20,12 @@ class RangeSum(wiring.Component):
 
     Members
     -------
+    turn : In(1)
+        Without it ``addr`` is 0 from the next cycle on.
+    load : In(1)
+        The members up to ``udp`` are taken, and ``result`` is no more. Not while it sums.
     start : In(1)
-        Strobe, with the members up to ``udp``.
+        Strobe, with ``load``: the sum begins.
     header : In(1)
         The range is an IPv4 header of ``words`` from ``first`` on: its checksum field counts as zero and is where the
         result belongs. Otherwise it begins behind word ``first``, ends ahead of byte ``end``, and the result belongs
@@ -31,7 +35,7 @@ class RangeSum(wiring.Component):
     addr : Out, word : In(32), stall : In(1)
         Read port: ``word`` follows two cycles without ``stall`` after ``addr``. Up to a word behind the range is read.
     done : Out(1)
-        Strobe: ``result``, in network order, is there from the next cycle to the next start.
+        Strobe: ``result``, in network order, is there from the next cycle to the next ``load``.
     target, target_low : Out
         Word and half where it belongs.
     """
@@ -39,6 +43,8 @@ class RangeSum(wiring.Component):
     def __init__(self, config):
         words, bits = word_bits(config), byte_bits(config)
         super().__init__({
+            "turn": In(1),
+            "load": In(1),
             "start": In(1),
             "header": In(1),
             "first": In(words),
@@ -68,17 +74,18 @@ class RangeSum(wiring.Component):
 
         # Words from the address to the adder. `mark` comes to its end with the word of a header that holds the
         # checksum, or with the one ahead of the range.
-        mark, ends, enable = Signal(4), Signal(5), Signal(4)
+        mark, ends, enable = Signal(4), Signal(6), Signal(4)
         masked = Signal(32, reset_less=True)
 
-        # A carry out of the sum goes in again with the next word (RFC 1071 section 2), the last ones with no word.
-        total = Signal(16, reset_less=True)
+        # The halves of a word are added, and then that to the sum, each in a cycle of its own. A carry out of either
+        # goes in again with the next word (RFC 1071 section 2), the last ones with no word.
+        pair, total = Signal(16, reset_less=True), Signal(16, reset_less=True)
         carry = Signal(2, reset_less=True)
-        high, both = Signal(18), Signal(18)
+        halves, both = Signal(18), Signal(18)
         m.d.comb += [
             # The lowest bits are there for the carry alone.
-            high.eq(Cat(carry[0], total) + Cat(carry[0], masked[16:])),
-            both.eq(Cat(carry[1], high[1:17]) + Cat(carry[1], masked[:16])),
+            halves.eq(Cat(carry[0], masked[16:]) + Cat(carry[0], masked[:16])),
+            both.eq(Cat(carry[1], total) + Cat(carry[1], pair)),
         ]
         with m.If(~self.stall):
             m.d.sync += [
@@ -86,7 +93,7 @@ class RangeSum(wiring.Component):
                 asked.eq(reading),
                 ends.eq(Cat(reading & at_end, ends)),
                 mark.eq(mark << 1),
-                total.eq(both[1:]), carry.eq(Cat(high[17], both[17])),
+                pair.eq(halves[1:]), total.eq(both[1:]), carry.eq(Cat(halves[17], both[17])),
             ]
             with m.If(reading & ~at_end):
                 m.d.sync += self.addr.eq(self.addr + 1)
@@ -97,17 +104,21 @@ class RangeSum(wiring.Component):
                 m.d.sync += enable[n].eq(asked & counts)
                 m.d.sync += masked[8 * n : 8 * n + 8].eq(Mux(enable[n], self.word[8 * n : 8 * n + 8], 0))
         m.d.comb += [
-            self.done.eq(ends[4]),
+            self.done.eq(ends[5]),
             self.result.eq(~total | (udp & total.all()).replicate(16)),
         ]
         with m.If(self.start):
+            m.d.sync += reading.eq(1)
+        with m.If(self.load):
             m.d.sync += [
                 self.addr.eq(self.first),
                 stop.eq(Cat(Mux(self.header, (self.first + self.words)[:4], self.end[2:6]), self.end[6:])),
                 size.eq(Mux(self.header, 0, self.end[:2])),
                 header.eq(self.header), udp.eq(self.udp & ~self.header),
                 self.target.eq(self.field), self.target_low.eq(self.header | self.low),
-                mark.eq(Mux(self.header, 0b001, 0b100)), reading.eq(1),
-                total.eq(0), carry.eq(0),
+                mark.eq(Mux(self.header, 0b001, 0b100)),
+                pair.eq(0), total.eq(0), carry.eq(0),
             ]
+        with m.If(~self.turn):
+            m.d.sync += self.addr.eq(0)
         return m
