@@ -93,9 +93,9 @@ class HashUnit(wiring.Component):
         m.d.comb += [self.task.ready.eq(~self.busy), start.eq(self.task.valid & ~self.busy), go.eq(start)]
         second_hash = order.hash if len(cores) > 1 else C(0, 1)
 
-        # Phases of a pass, one at a time: the midstate, what AH masks, the message, and its padding; the other midstate,
-        # the inner digest, and its padding; the answer, the end. The padding is the high half of the ESN, a marker,
-        # zeros, and the length.
+        # Phases of a pass, one at a time: the midstate, what AH masks, the message, and its padding; the other
+        # midstate, the inner digest, and its padding; the answer, the end. The padding is the high half of the ESN, a
+        # marker, zeros, and the length.
         state, masking, body, fixed, digest, answer, end = (
             Signal(name=name) for name in ("state", "masking", "body", "fixed", "digest", "answer", "end")
         )

@@ -47,7 +47,7 @@ class LineReader(wiring.Component):
     word : Out(32)
         With ``valid``; else what is ahead of the range or was there last.
     place : Out, step : In(1)
-        When all has been taken, or after ``seek``, ``place`` is ``end``, and then moves on by a word with each ``step``.
+        When all has been taken, or after ``seek``, ``place`` is ``end``; it moves on by a word with each ``step``.
     """
 
     def __init__(self, config):
@@ -121,27 +121,30 @@ class LineReader(wiring.Component):
         coming_valid, held_valid = Signal(), Signal()
         number, till, skip = (Signal(2, name=name, reset_less=True) for name in ("number", "till", "skip"))
         last_line = Signal()
-        move, skips, shift = Signal(), Signal(), Signal()
+        ends, follows, move, skips, shift = Signal(), Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             self.last.eq(last_line & (till == 0)),
-            used.eq(self.take & ((number == _WORDS - 1) | self.last)),
-            move.eq(coming_valid & (~held_valid | used)),
+            ends.eq((number == _WORDS - 1) | self.last),
+            used.eq(self.take & ends),
+            # What is behind the word that is used up, if it is.
+            follows.eq(coming_valid & (~held_valid | ends)),
             skips.eq(held_valid & ~self.valid),
             shift.eq(self.take | skips),
+            move.eq(follows & (~held_valid | self.take)),
             self.word.eq(held[96:]),
         ]
         m.d.sync += [
             last_line.eq(fetched & Mux(two, used, one & ~used)),
             coming_valid.eq(self.rsp_valid | (coming_valid & ~move)),
             held_valid.eq(move | (held_valid & ~used)),
-            self.valid.eq(Mux(held_valid, Mux(self.valid, coming_valid | ~used, skip == 1), coming_valid & (skip == 0))),
+            self.valid.eq(Mux(
+                held_valid, Mux(self.valid, coming_valid | ~used, skip == 1), coming_valid & (skip == 0)
+            )),
         ]
         with m.If(self.rsp_valid):
             m.d.sync += coming.eq(self.rsp_data)
-        with m.If(move):
-            m.d.sync += held.eq(coming)
-        with m.Elif(shift):
-            m.d.sync += held[32:].eq(held)
+        with m.If(shift | (coming_valid & ~held_valid)):
+            m.d.sync += held.eq(Mux(follows, coming, Cat(coming[:32], held)))
         with m.If(shift):
             m.d.sync += [number.eq(number + 1), till.eq(till - 1)]
         with m.If(skips):
