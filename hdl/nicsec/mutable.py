@@ -6,6 +6,7 @@ from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .algorithm import Status
+from .choose import gated
 from .job import word_bits
 from .words import Kind, PassWord
 
@@ -104,7 +105,7 @@ class Mutable(wiring.Component):
         m = Module()
         index = Signal(self._words)
         held = Signal(PassWord, reset_less=True)
-        valid = Signal()
+        ready, valid = Signal(init=1), Signal()
         scanning = Signal()
         icv_left = Signal(4)
         step = Signal(2)
@@ -129,15 +130,21 @@ class Mutable(wiring.Component):
         m.d.comb += [
             byte.eq(held.data[24:]),
             result.eq(byte),
+            self.i.ready.eq(ready),
             self.o.valid.eq(valid),
             self.o.payload.eq(held),
         ]
 
         # What is wrong with a byte is judged a cycle later, when `option_left` is there as well.
-        malformed, unsupported, measured = Signal(), Signal(), Signal()
-        m.d.sync += [malformed.eq(0), unsupported.eq(0), measured.eq(0), self.scanned.eq(0)]
+        malformed, unsupported, measured, routed, beyond = (
+            Signal(name=name) for name in ("malformed", "unsupported", "measured", "routed", "beyond")
+        )
+        m.d.sync += [
+            malformed.eq(0), unsupported.eq(0), measured.eq(0), routed.eq(0), self.scanned.eq(0),
+            beyond.eq(units[0] | (byte > units[1:])),
+        ]
         with m.If(self.status == Status.SUCCESS):
-            with m.If(malformed | (measured & (option_left > left))):
+            with m.If(malformed | (measured & (option_left > left)) | (routed & beyond)):
                 m.d.sync += self.status.eq(Status.MALFORMED)
             with m.Elif(unsupported):
                 m.d.sync += self.status.eq(Status.UNSUPPORTED)
@@ -148,9 +155,10 @@ class Mutable(wiring.Component):
         # A word is looked at two cycles behind the one ahead of it at the earliest: what follows from its number is in
         # registers by then.
         next_index, fixed_words = Signal.like(index), Signal(range(_IPV6_WORDS + 1))
-        last_of_header, last_of_fixed, before_icv, at_icv = (
-            Signal(name=name) for name in ("last_of_header", "last_of_fixed", "before_icv", "at_icv")
+        last_of_header, last_of_fixed, before_icv, at_icv, in_icv = (
+            Signal(name=name) for name in ("last_of_header", "last_of_fixed", "before_icv", "at_icv", "in_icv")
         )
+        version, address, cleared = Signal(), Signal(), Signal(4)
         at = Signal(_IPV4_WORDS)  # one-hot
         optional = Signal()
         # Behind the length of an IPv6 extension header: the word behind the header.
@@ -159,7 +167,13 @@ class Mutable(wiring.Component):
         m.d.sync += [
             last_of_header.eq(next_index == self.header_words), last_of_fixed.eq(next_index == fixed_words),
             before_icv.eq((next_index == self.icv_start) | (index + 2 == self.icv_start)),
-            at_icv.eq(index == self.icv_start),
+            at_icv.eq(index == self.icv_start), in_icv.eq((index == self.icv_start) | (icv_left != 0)),
+            # Bytes of the word, the last one first. Of an IPv6 header's first word the version is left.
+            version.eq(at[0] & self.ipv6), address.eq(at[4] & ~self.ipv6 & redirected),
+            cleared.eq(Cat(
+                at[1] | Mux(self.ipv6, at[0], at[2]), Mux(self.ipv6, at[0], at[1] | at[2]), at[0],
+                Mux(self.ipv6, at[0], at[2]),
+            )),
             # One is carried in from below.
             behind.eq(Cat(index[0], (Cat(C(1, 1), index[1:]) + Cat(C(1, 1), units))[1:])),
         ]
@@ -170,6 +184,7 @@ class Mutable(wiring.Component):
                 index.eq(next_index), at.eq(at << 1), optional.eq((optional | last_of_fixed) & ~last_of_header),
             ]
             with m.If(scanning):
+                m.d.sync += ready.eq(1)
                 m.next = "TAKE"
                 with m.If(last_of_header):
                     m.d.sync += [self.scanned.eq(1), scanning.eq(0)]
@@ -179,9 +194,9 @@ class Mutable(wiring.Component):
 
         with m.FSM():
             with m.State("TAKE"):
-                m.d.comb += self.i.ready.eq(1)
                 m.d.sync += [held.eq(self.i.payload), step.eq(0)]
                 with m.If(self.i.valid):
+                    m.d.sync += ready.eq(0)
                     m.next = "MASK"
             with m.State("MASK"):
                 m.d.sync += self.icv_end.eq(self.enable & (icv_left == 1))
@@ -190,30 +205,21 @@ class Mutable(wiring.Component):
                 with m.Else():
                     finish()
                     with m.If(self.enable):
-                        with m.If(at[0]):
-                            with m.If(self.ipv6):
-                                m.d.sync += held.data.eq(0x60000000)
-                            with m.Else():
-                                m.d.sync += held.data[16:24].eq(0)
+                        m.d.sync += held.data.eq(
+                            gated(Mux(address, destination, held.data), ~in_icv)
+                            & ~Cat(bit.replicate(8) for bit in cleared) | (version << 29 | version << 30)
+                        )
                         with m.If(at[1]):
                             m.d.sync += protocol.eq(held.data[8:16])
-                            with m.If(self.ipv6):
-                                m.d.sync += held.data[:8].eq(0)
-                            with m.Else():
-                                m.d.sync += held.data[:16].eq(0)
-                        with m.If(at[2] & ~self.ipv6):
-                            m.d.sync += [held.data[24:].eq(0), held.data[:16].eq(0)]
-                        with m.If(at[4] & ~self.ipv6 & redirected):
-                            m.d.sync += held.data.eq(destination)
                         with m.If(self.iv_words.any() & before_icv):
                             m.d.sync += held.kind.eq(Kind.IV)
                         with m.If(at_icv):
-                            m.d.sync += [held.data.eq(0), icv_left.eq(self.icv_words - 1)]
-                        with m.Elif(icv_left != 0):
-                            m.d.sync += [held.data.eq(0), icv_left.eq(icv_left - 1)]
+                            m.d.sync += icv_left.eq(self.icv_words - 1)
+                        with m.Elif(in_icv):
+                            m.d.sync += icv_left.eq(icv_left - 1)
             with m.State("OPTIONS"):
                 m.d.sync += [held.data.eq(Cat(result, held.data[:24])), step.eq(step + 1), left.eq(left - 1)]
-                m.d.sync += last_of_area.eq(left == 2)
+                m.d.sync += last_of_area.eq(self.ipv6 & (left == 2))
                 with m.If(step == 3):
                     finish()
                 with m.Switch(phase):
@@ -284,21 +290,19 @@ class Mutable(wiring.Component):
                                 bad(unsupported)
                             with m.Elif(self.route.active):
                                 bad(unsupported)
-                            with m.Elif(units[0] | (byte > units[1:])):
-                                bad()
+                            with m.Else():
+                                m.d.sync += routed.eq(1)
                 # An extension header ends with its last byte; `left` counts none ahead of its length.
-                with m.If(
-                    self.ipv6 & last_of_area & (phase != _Phase.HEADER_NEXT) & (phase != _Phase.HEADER_LENGTH)
-                ):
+                with m.If(last_of_area):
                     m.d.sync += [phase.eq(_Phase.HEADER_NEXT), protocol.eq(following)]
             with m.State("GIVE"):
                 with m.If(self.o.ready):
-                    m.d.sync += valid.eq(0)
+                    m.d.sync += [valid.eq(0), ready.eq(1)]
                     m.next = "TAKE"
 
         with m.If(self.start):
             m.d.sync += [
-                index.eq(0), at.eq(1), optional.eq(0), icv_left.eq(0), scanning.eq(self.scan),
+                index.eq(0), at.eq(1), last_of_area.eq(0), optional.eq(0), icv_left.eq(0), scanning.eq(self.scan),
                 phase.eq(Mux(self.ipv6, _Phase.HEADER_NEXT, _Phase.TYPE)),
                 # Of an IPv4 header; IPv6's tell theirs.
                 left.eq((self.header_words[:4] - _IPV4_WORDS)[:4] << 2),

@@ -118,15 +118,13 @@ class HashUnit(wiring.Component):
         connect(m, reader.fetch, flipped(self.fetch))
 
         # A word is chosen in one cycle, and put into the queue in the next.
-        room, there, moves = Signal(), Signal(), Signal()
+        room, there = Signal(), Signal()
         from_ready, taken = Signal(), Signal()
         put, put_last = Signal(), Signal()
         midstates_word, body_word, masked_word = midstates.word, reader.word, 0
         message_ends = Signal()
         short, size = C(0, 1), C(0, 2)
-        m.d.comb += [
-            moves.eq((room & there) | taken), midstates.take.eq(state & room & midstates.valid),
-        ]
+        m.d.comb += midstates.take.eq(state & room & midstates.valid)
         if ah:
             m.submodules.masked = masked = Masked(config)
             size = order.size
@@ -143,8 +141,10 @@ class HashUnit(wiring.Component):
                 reader.bound.eq(masked.bound | masked.seek), reader.end.eq(masked.place),
                 reader.seek.eq(masked.seek),
                 reader.take.eq((body & room & reader.valid) | masked.i_take),
-                there.eq((state & midstates.valid) | (masking & masked.valid) | (body & reader.valid) | fixed),
-                message_ends.eq((body & reader.last) | (masking & masked.last & masked.dry)),
+                there.eq((masking & masked.valid) | (body & reader.valid) | fixed),
+                message_ends.eq(
+                    (body & room & reader.valid & reader.last) | (masked.take & masked.last & masked.dry)
+                ),
             ]
             masked_word = gated(masked.word, masking)
             counts = [~reader.last | ~short | more_than(size, n) for n in range(4)]
@@ -154,8 +154,7 @@ class HashUnit(wiring.Component):
                 reader.start.eq(start), reader.first.eq(coming.first),
                 reader.bound.eq(start), reader.end.eq(coming.end),
                 reader.take.eq(body & room & reader.valid),
-                there.eq((state & midstates.valid) | (body & reader.valid) | fixed),
-                message_ends.eq(body & reader.last),
+                there.eq((body & reader.valid) | fixed), message_ends.eq(reader.take & reader.last),
             ]
 
         # What comes from the core: the inner digest goes back to it, the outer one to the frame.
@@ -203,32 +202,32 @@ class HashUnit(wiring.Component):
                 gated(midstates_word, state) | masked_word | gated(body_word, body) | gated(from_core, from_ready)
                 | padding
             )
-        m.d.sync += [put.eq(moves & ~answer), put_last.eq(length)]
+        m.d.sync += [
+            put.eq(midstates.take | (room & there) | (taken & ~answer)), put_last.eq(length),
+        ]
         with m.If(state):
             m.d.sync += index.eq(0)
-        with m.Elif(moves):
+        with m.Elif((room & there) | taken):
             m.d.sync += [bit.eq(bit ^ index[:n].all()) for n, bit in enumerate(index)]
 
         # Phases.
-        with m.If(moves):
-            m.d.sync += length.eq(fixed & ~high & ~mark & (index == _BLOCK_WORDS - 2))
-            with m.If(state & midstates.last):
-                m.d.sync += [state.eq(0), digest.eq(outer)]
-                if ah:
-                    m.d.sync += [body.eq(~outer & order.esp), masking.eq(~outer & ~order.esp)]
-                else:
-                    m.d.sync += body.eq(~outer)
+        with m.If(midstates.take & midstates.last):
+            m.d.sync += [state.eq(0), digest.eq(outer)]
             if ah:
-                with m.If(masking & masked.last):
-                    m.d.sync += [masking.eq(0), body.eq(~masked.dry)]
-            with m.If(message_ends):
-                m.d.sync += [body.eq(0), fixed.eq(1), high.eq(order.esn), mark.eq(~order.esn & ~short)]
-            with m.If(digest & from_last):
-                m.d.sync += [digest.eq(0), fixed.eq(1), mark.eq(1)]
-            with m.If(high):
-                m.d.sync += [high.eq(0), mark.eq(~short)]
-            with m.If(mark):
-                m.d.sync += mark.eq(0)
+                m.d.sync += [body.eq(~outer & order.esp), masking.eq(~outer & ~order.esp)]
+            else:
+                m.d.sync += body.eq(~outer)
+        if ah:
+            with m.If(masked.take & masked.last):
+                m.d.sync += [masking.eq(0), body.eq(~masked.dry)]
+        with m.If(message_ends):
+            m.d.sync += [body.eq(0), fixed.eq(1), high.eq(order.esn), mark.eq(~order.esn & ~short)]
+        with m.If(digest & taken & from_last):
+            m.d.sync += [digest.eq(0), fixed.eq(1), mark.eq(1)]
+        with m.If(fixed & room):
+            m.d.sync += [
+                high.eq(0), mark.eq(high & ~short), length.eq(~high & ~mark & (index == _BLOCK_WORDS - 2)),
+            ]
             with m.If(length):
                 m.d.sync += [fixed.eq(0), state.eq(~outer), answer.eq(outer), outer.eq(1)]
         with m.If(state & outer):

@@ -115,15 +115,13 @@ class LineReader(wiring.Component):
             m.d.sync += [one.eq(two), two.eq(0)]
 
         # A line waits in `coming` until that in `held` is used up, which is shifted out word by word. Words ahead
-        # of the range go first. `fetched` is there before the last line is held, so its words need not wait for
-        # `last_line` to follow; `till` counts words from that at hand to the last, modulo four.
+        # of the range go first. `till` counts words from that at hand to the last, modulo four; `fetched` is there
+        # before the last line is held, so that `last` comes with its word.
         coming, held = Signal(128, reset_less=True), Signal(128, reset_less=True)
         coming_valid, held_valid = Signal(), Signal()
         number, till, skip = (Signal(2, name=name, reset_less=True) for name in ("number", "till", "skip"))
-        last_line = Signal()
         ends, follows, move, skips, shift = Signal(), Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            self.last.eq(last_line & (till == 0)),
             ends.eq((number == _WORDS - 1) | self.last),
             used.eq(self.take & ends),
             # What is behind the word that is used up, if it is.
@@ -134,7 +132,7 @@ class LineReader(wiring.Component):
             self.word.eq(held[96:]),
         ]
         m.d.sync += [
-            last_line.eq(fetched & Mux(two, used, one & ~used)),
+            self.last.eq(fetched & Mux(two, used, one & ~used) & Mux(shift, till == 1, till == 0)),
             coming_valid.eq(self.rsp_valid | (coming_valid & ~move)),
             held_valid.eq(move | (held_valid & ~used)),
             self.valid.eq(Mux(

@@ -23,7 +23,7 @@ class Masked(wiring.Component):
     order in which they arrive at the last hop (RFC 8200 section 4.4): the last one as destination, the others one place
     on, the destination in front.
 
-    The first range begins two cycles behind ``start`` and is bounded two later. A word of the part takes three.
+    The first range begins three cycles behind ``start`` and is bounded in the next. A word of the part takes three.
 
     Parameters
     ----------
@@ -119,6 +119,8 @@ class Masked(wiring.Component):
         one_address, scanning = Signal(), Signal()
         m.d.sync += one_address.eq(route.first == last_address)
 
+        # Strobes come a cycle behind their states.
+        m.d.sync += [self.go.eq(0), self.read.eq(0), self.bound.eq(0), self.seek.eq(0)]
         with m.FSM():
             with m.State("IDLE"):
                 m.d.sync += chosen.eq(0)
@@ -127,16 +129,15 @@ class Masked(wiring.Component):
                     m.next = "BEGIN"
             with m.State("BEGIN"):
                 scan = self.chained & ~self.esp
-                m.d.comb += [mutable.start.eq(1), mutable.scan.eq(scan), self.go.eq(~self.chained & ~self.esp)]
+                m.d.comb += [mutable.start.eq(1), mutable.scan.eq(scan)]
+                m.d.sync += [self.go.eq(~self.chained & ~self.esp)]
                 m.d.sync += [active.eq(~self.esp), scanning.eq(scan), chosen.eq(Mux(scan, to_head, to_end))]
                 m.next = "READ"
             with m.State("READ"):
-                m.d.comb += self.read.eq(1)
-                m.next = "WAIT"
-            with m.State("WAIT"):
+                m.d.sync += self.read.eq(1)
                 m.next = "BOUND"
             with m.State("BOUND"):
-                m.d.comb += self.bound.eq(1)
+                m.d.sync += self.bound.eq(1)
                 with m.If(scanning):
                     m.d.sync += chosen.eq(0)
                     m.next = "SCAN"
@@ -153,14 +154,13 @@ class Masked(wiring.Component):
                 with m.If(mutable.scanned):
                     m.next = "SCANNED"
             with m.State("SCANNED"):
-                m.d.comb += [
-                    self.go.eq(mutable.status == Status.SUCCESS), self.refused.eq(mutable.status != Status.SUCCESS),
-                    mutable.start.eq(self.go),
-                ]
-                with m.If(self.refused):
+                with m.If(mutable.status != Status.SUCCESS):
+                    m.d.comb += self.refused.eq(1)
                     m.d.sync += active.eq(0)
                     m.next = "IDLE"
                 with m.Else():
+                    m.d.comb += mutable.start.eq(1)
+                    m.d.sync += self.go.eq(1)
                     m.d.sync += chosen.eq(Mux(route.active, routed_end, to_end))
                     m.next = "READ"
             with m.State("RANGE"):
@@ -171,7 +171,6 @@ class Masked(wiring.Component):
                 with m.If(self.i_take & self.i_last):
                     m.d.sync += self.dry.eq(1)
                 with m.If(self.hashed):
-                    m.d.comb += self.seek.eq(~self.esp)
-                    m.d.sync += chosen.eq(0)
+                    m.d.sync += [self.seek.eq(~self.esp), chosen.eq(0)]
                     m.next = "IDLE"
         return m
