@@ -27,8 +27,8 @@ class RouteLayout(data.StructLayout):
         super().__init__({"active": 1, "first": words, "end": words})
 
 
-class _Phase(enum.Enum, shape=4):
-    """What the next byte of an option area is."""
+class _Phase(enum.IntEnum):
+    """What the next byte of an option area is; bits of a one-hot register."""
 
     TYPE = 0
     LENGTH = 1
@@ -110,7 +110,7 @@ class Mutable(wiring.Component):
         icv_left = Signal(4)
         step = Signal(2)
 
-        phase = Signal(_Phase)
+        phase = Signal(len(_Phase), init=1 << _Phase.TYPE)
         protocol = Signal(8)  # of the IPv6 header at hand
         following = Signal(8)
         left = Signal(12)  # bytes of the option area from the next one on
@@ -163,7 +163,10 @@ class Mutable(wiring.Component):
         optional = Signal()
         # Behind the length of an IPv6 extension header: the word behind the header.
         behind = Signal.like(index)
-        m.d.comb += [next_index.eq(index + 1), fixed_words.eq(Mux(self.ipv6, _IPV6_WORDS, _IPV4_WORDS))]
+        m.d.comb += [
+            next_index.eq(Cat(bit ^ index[:n].all() for n, bit in enumerate(index))),
+            fixed_words.eq(Mux(self.ipv6, _IPV6_WORDS, _IPV4_WORDS)),
+        ]
         m.d.sync += [
             last_of_header.eq(next_index == self.header_words), last_of_fixed.eq(next_index == fixed_words),
             before_icv.eq((next_index == self.icv_start) | (index + 2 == self.icv_start)),
@@ -222,79 +225,78 @@ class Mutable(wiring.Component):
                 m.d.sync += last_of_area.eq(self.ipv6 & (left == 2))
                 with m.If(step == 3):
                     finish()
-                with m.Switch(phase):
-                    with m.Case(_Phase.TYPE):
-                        skip = Signal()
-                        m.d.comb += skip.eq(Mux(self.ipv6, byte == 0, byte == _NOP))
-                        kept = Signal()
-                        m.d.comb += kept.eq(
-                            Mux(self.ipv6, ~byte[5], Cat(byte == kind for kind in _IMMUTABLE).any())
-                        )
-                        with m.If(~self.ipv6 & (byte == _END)):
-                            m.d.sync += phase.eq(_Phase.END)
-                        with m.Elif(~skip):
-                            m.d.sync += [
-                                phase.eq(_Phase.LENGTH), wipe.eq(~kept),
-                                option_route.eq(~self.ipv6 & ((byte == _LSRR) | (byte == _SSRR))),
-                            ]
-                            with m.If(~self.ipv6 & ~kept):
-                                m.d.comb += result.eq(0)
-                            with m.If(left < 2):
-                                bad()
-                    with m.Case(_Phase.LENGTH):
-                        size = Signal(8)
-                        m.d.comb += size.eq(Mux(self.ipv6, byte, byte - 2))
-                        m.d.sync += [option_left.eq(size), option_length.eq(byte), option_first.eq(1)]
-                        m.d.sync += measured.eq(1)
-                        with m.If(size == 0):
-                            m.d.sync += phase.eq(_Phase.TYPE)
-                        with m.Else():
-                            m.d.sync += phase.eq(_Phase.DATA)
-                        with m.If(~self.ipv6):
-                            with m.If(wipe):
-                                m.d.comb += result.eq(0)
-                            with m.If((byte < 2) | (option_route & (byte[:2] != 3))):
-                                bad()
-                    with m.Case(_Phase.DATA):
+                with m.If(phase[_Phase.TYPE]):
+                    skip = Signal()
+                    m.d.comb += skip.eq(Mux(self.ipv6, byte == 0, byte == _NOP))
+                    kept = Signal()
+                    m.d.comb += kept.eq(
+                        Mux(self.ipv6, ~byte[5], Cat(byte == kind for kind in _IMMUTABLE).any())
+                    )
+                    with m.If(~self.ipv6 & (byte == _END)):
+                        m.d.sync += phase.eq(1 << _Phase.END)
+                    with m.Elif(~skip):
                         m.d.sync += [
-                            option_left.eq(option_left - 1), option_first.eq(0),
-                            last_address.eq(Cat(byte, last_address[:24])),
+                            phase.eq(1 << _Phase.LENGTH), wipe.eq(~kept),
+                            option_route.eq(~self.ipv6 & ((byte == _LSRR) | (byte == _SSRR))),
                         ]
+                        with m.If(~self.ipv6 & ~kept):
+                            m.d.comb += result.eq(0)
+                        with m.If(left < 2):
+                            bad()
+                with m.If(phase[_Phase.LENGTH]):
+                    size = Signal(8)
+                    m.d.comb += size.eq(Mux(self.ipv6, byte, byte - 2))
+                    m.d.sync += [option_left.eq(size), option_length.eq(byte), option_first.eq(1)]
+                    m.d.sync += measured.eq(1)
+                    with m.If(byte == Mux(self.ipv6, 0, 2)):
+                        m.d.sync += phase.eq(1 << _Phase.TYPE)
+                    with m.Else():
+                        m.d.sync += phase.eq(1 << _Phase.DATA)
+                    with m.If(~self.ipv6):
                         with m.If(wipe):
                             m.d.comb += result.eq(0)
-                        with m.If(option_route & option_first):
-                            m.d.sync += route_known.eq(byte <= option_length)
-                            with m.If(byte < 4):
-                                bad()
-                        with m.If(option_left == 1):
-                            m.d.sync += phase.eq(_Phase.TYPE)
-                            with m.If(option_route & ~option_first & route_known & scanning):
-                                m.d.sync += [destination.eq(Cat(byte, last_address[:24])), redirected.eq(1)]
-                    with m.Case(_Phase.HEADER_NEXT):
-                        m.d.sync += [following.eq(byte), phase.eq(_Phase.HEADER_LENGTH)]
-                    with m.Case(_Phase.HEADER_LENGTH):
-                        m.d.sync += [units.eq(byte), left.eq((byte << 3) + 6), last_of_area.eq(0)]
-                        m.d.sync += phase.eq(Mux(protocol == _ROUTING, _Phase.ROUTE_TYPE, _Phase.TYPE))
-                    with m.Case(_Phase.ROUTE_TYPE):
-                        m.d.sync += [option_length.eq(byte), phase.eq(_Phase.ROUTE_LEFT)]
-                    with m.Case(_Phase.ROUTE_LEFT):
+                        with m.If((byte < 2) | (option_route & (byte[:2] != 3))):
+                            bad()
+                with m.If(phase[_Phase.DATA]):
+                    m.d.sync += [
+                        option_left.eq(option_left - 1), option_first.eq(0),
+                        last_address.eq(Cat(byte, last_address[:24])),
+                    ]
+                    with m.If(wipe):
                         m.d.comb += result.eq(0)
-                        m.d.sync += phase.eq(_Phase.ROUTE_DATA)
-                        with m.If(scanning & (byte != 0)):
-                            m.d.sync += [
-                                self.route.active.eq(1),
-                                self.route.first.eq(behind - (byte << 2)),
-                                self.route.end.eq(behind),
-                            ]
-                            with m.If((option_length != 0) & (option_length != 2)):
-                                bad(unsupported)
-                            with m.Elif(self.route.active):
-                                bad(unsupported)
-                            with m.Else():
-                                m.d.sync += routed.eq(1)
+                    with m.If(option_route & option_first):
+                        m.d.sync += route_known.eq(byte <= option_length)
+                        with m.If(byte < 4):
+                            bad()
+                    with m.If(option_left == 1):
+                        m.d.sync += phase.eq(1 << _Phase.TYPE)
+                        with m.If(option_route & ~option_first & route_known & scanning):
+                            m.d.sync += [destination.eq(Cat(byte, last_address[:24])), redirected.eq(1)]
+                with m.If(phase[_Phase.HEADER_NEXT]):
+                    m.d.sync += [following.eq(byte), phase.eq(1 << _Phase.HEADER_LENGTH)]
+                with m.If(phase[_Phase.HEADER_LENGTH]):
+                    m.d.sync += [units.eq(byte), left.eq((byte << 3) + 6), last_of_area.eq(0)]
+                    m.d.sync += phase.eq(Mux(protocol == _ROUTING, 1 << _Phase.ROUTE_TYPE, 1 << _Phase.TYPE))
+                with m.If(phase[_Phase.ROUTE_TYPE]):
+                    m.d.sync += [option_length.eq(byte), phase.eq(1 << _Phase.ROUTE_LEFT)]
+                with m.If(phase[_Phase.ROUTE_LEFT]):
+                    m.d.comb += result.eq(0)
+                    m.d.sync += phase.eq(1 << _Phase.ROUTE_DATA)
+                    with m.If(scanning & (byte != 0)):
+                        m.d.sync += [
+                            self.route.active.eq(1),
+                            self.route.first.eq(behind - (byte << 2)),
+                            self.route.end.eq(behind),
+                        ]
+                        with m.If((option_length != 0) & (option_length != 2)):
+                            bad(unsupported)
+                        with m.Elif(self.route.active):
+                            bad(unsupported)
+                        with m.Else():
+                            m.d.sync += routed.eq(1)
                 # An extension header ends with its last byte; `left` counts none ahead of its length.
                 with m.If(last_of_area):
-                    m.d.sync += [phase.eq(_Phase.HEADER_NEXT), protocol.eq(following)]
+                    m.d.sync += [phase.eq(1 << _Phase.HEADER_NEXT), protocol.eq(following)]
             with m.State("GIVE"):
                 with m.If(self.o.ready):
                     m.d.sync += [valid.eq(0), ready.eq(1)]
@@ -303,7 +305,7 @@ class Mutable(wiring.Component):
         with m.If(self.start):
             m.d.sync += [
                 index.eq(0), at.eq(1), last_of_area.eq(0), optional.eq(0), icv_left.eq(0), scanning.eq(self.scan),
-                phase.eq(Mux(self.ipv6, _Phase.HEADER_NEXT, _Phase.TYPE)),
+                phase.eq(Mux(self.ipv6, 1 << _Phase.HEADER_NEXT, 1 << _Phase.TYPE)),
                 # Of an IPv4 header; IPv6's tell theirs.
                 left.eq((self.header_words[:4] - _IPV4_WORDS)[:4] << 2),
             ]

@@ -72,8 +72,7 @@ class Midstates(wiring.Component):
             self.row_req.p.row.eq(Cat(row[:2], C(first >> 2, len(self.row_req.p.row) - 2))),
             self.row_rsp.ready.eq(~valid),
             self.valid.eq(valid), self.word.eq(held[96:]),
-            self.last.eq(second & Mux(self.short, 1, number == 3)),
-            used.eq(self.take & ((number == 3) | (second & self.short))),
+            used.eq(self.take & (self.last | (number == 3))),
         ]
         with m.If(self.row_req.valid & self.row_req.ready):
             m.d.sync += [row.eq(row + 1), pending.eq(1)]
@@ -81,9 +80,14 @@ class Midstates(wiring.Component):
             m.d.sync += [held.eq(self.row_rsp.payload), valid.eq(1), pending.eq(0)]
         with m.If(self.take):
             # A midstate is as good as a key: it does not stay here.
-            m.d.sync += [number.eq(number + 1), held.eq(Cat(C(0, 32), held))]
+            m.d.sync += [
+                held.eq(Cat(C(0, 32), held)),
+                number.eq(Mux(self.last, 0, Cat(~number[0], number.xor()))),
+                # Of the second row the fourth or, when short, the first word.
+                self.last.eq((second ^ self.short) & number[1] & (number[0] == self.short)),
+            ]
         with m.If(used):
-            m.d.sync += [valid.eq(0), number.eq(0), second.eq(~second), outer.eq(outer | second)]
+            m.d.sync += [valid.eq(0), second.eq(~second), outer.eq(outer | second)]
         with m.If(self.start):
             m.d.sync += [row.eq(0), outer.eq(0)]
         return m
