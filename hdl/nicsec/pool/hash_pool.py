@@ -105,20 +105,21 @@ class HashPool(wiring.Component):
         idle, offer = Signal(count), Signal(count)
         taken, given = Signal(task, reset_less=True), Signal(HashOrder(config), reset_less=True)
         free_plain, take_ah, take_plain = Signal(count), Signal(), Signal()
+        # Of units other than the one that is given a task at this moment.
+        has_plain, has_ah = Signal(), Signal()
         is_ah = C(((1 << ah) - 1) << (count - ah), count)
         candidates, seen, among, later = (Signal(count, name=name) for name in ("candidates", "seen", "among", "later"))
         picking = Signal()
         m.d.comb += [
             free_plain.eq(idle & ~is_ah),
-            take_ah.eq(picking & masked.o.valid & (idle & is_ah).any()),
-            take_plain.eq(picking & ~take_ah & plain.o.valid & idle.any()),
-            candidates.eq(Mux(
-                take_ah, idle & is_ah, Mux(take_plain, Mux(free_plain.any(), free_plain, idle), 0)
-            )),
+            take_ah.eq(picking & masked.o.valid & has_ah),
+            take_plain.eq(picking & ~take_ah & plain.o.valid & (has_plain | has_ah)),
+            candidates.eq(Mux(take_ah, idle & is_ah, Mux(has_plain, free_plain, idle))),
             masked.o.ready.eq(take_ah), plain.o.ready.eq(take_plain),
         ]
+        m.d.sync += [has_plain.eq((free_plain & ~offer).any()), has_ah.eq((idle & is_ah & ~offer).any())]
         thread = Signal(thread_bits(config))
-        giving = Signal()
+        giving = Signal(count)
         follows, ends = Signal(), Signal()
         m.d.comb += [
             read.addr.eq(thread),
@@ -145,14 +146,14 @@ class HashPool(wiring.Component):
                 ]
                 m.next = "CIPHERED"
             with m.State("CIPHERED"):
+                m.d.sync += giving.eq(offer)
                 m.d.sync += later.eq(Cat(offer[:n].any() for n in range(count)))
                 m.d.sync += follows.eq(given.follows & ~ciphered.bit_select(thread, 1) & ~ends)
                 m.next = "GIVE"
             with m.State("GIVE"):
                 # The unit is idle, so it takes the task; its answer to that is not looked at before it has. It counts
                 # progress from the next cycle on.
-                m.d.comb += giving.eq(1)
-                m.d.sync += offer.eq(0)
+                m.d.sync += [giving.eq(0), offer.eq(0)]
                 m.next = "PICK"
 
         for n in range(count):
@@ -177,11 +178,11 @@ class HashPool(wiring.Component):
                 m.d.sync += unit.granted.eq(unit.claim)
                 join(m, members, unit, cores)
             m.d.comb += [
-                idle[n].eq(unit.task.ready), unit.task.payload.eq(given), unit.task.p.follows.eq(follows & ~ends),
+                idle[n].eq(unit.task.ready), unit.task.valid.eq(giving[n]),
+                unit.task.payload.eq(given), unit.task.p.follows.eq(follows & ~ends),
                 unit.progress.eq(self.progress), unit.written.eq(self.written[n]),
                 unit.rsp_valid.eq(self.rsp_valid[n]), unit.rsp_data.eq(self.rsp_data),
             ]
-            m.d.comb += unit.task.valid.eq(giving & offer[n])
             if config.utilisation:
                 m.d.comb += self.working[n].eq(cores.working.hash)
             connect(m, unit.fetch, flipped(self.fetch[n]))

@@ -6,7 +6,7 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..algorithm import Status
-from ..choose import any_of, more_than
+from ..choose import any_of, gated, more_than
 from ..sa_layout import RowRequest, hash_state_words
 from ..share import hash_members, hashes
 from .hash_order import AUTHS, BLOCK_BYTES, HashOrder
@@ -86,18 +86,20 @@ class HashUnit(wiring.Component):
         coming = self.task.p
         names = ["thread", "packet", "last", "slot", "op", "hash", "icv_last", "esn", "seq_high"]
         if ah:
-            names += ["esp", "ipv6", "chained", "first", "head", "end", "icv", "header_words", "icv_start", "size"]
+            names += ["esp", "ipv6", "chained", "first", "end", "header_words", "icv_start", "size"]
         order = Signal(data.StructLayout({name: HashOrder(config).members[name] for name in names}), reset_less=True)
         message = Signal.like(coming.bytes, reset_less=True)
         start, go = Signal(), Signal()
         m.d.comb += [self.task.ready.eq(~self.busy), start.eq(self.task.valid & ~self.busy), go.eq(start)]
         second_hash = order.hash if len(cores) > 1 else C(0, 1)
 
-        # Phases of a pass, one at a time, all of them twice but for the last: state, words of message or digest, high
-        # half of the ESN, marker, padding, answer.
-        state, body, high, mark, pad, answer, end = (
-            Signal(name=name) for name in ("state", "body", "high", "mark", "pad", "answer", "end")
+        # Phases of a pass, one at a time: the midstate, what AH masks, the message, and its padding; the other
+        # midstate, the inner digest, and its padding; the answer, the end. The padding is the high half of the ESN, a
+        # marker, zeros, and the length.
+        state, masking, body, fixed, digest, answer, end = (
+            Signal(name=name) for name in ("state", "masking", "body", "fixed", "digest", "answer", "end")
         )
+        high, mark, length = (Signal(name=name) for name in ("high", "mark", "length"))
         outer = Signal()
 
         m.submodules.midstates = midstates = Midstates(config)
@@ -107,52 +109,57 @@ class HashUnit(wiring.Component):
         ]
         connect(m, midstates.row_req, flipped(self.row_req))
         connect(m, flipped(self.row_rsp), midstates.row_rsp)
-        m.submodules.reader = reader = LineReader(config, bytewise=ah)
+        m.submodules.reader = reader = LineReader(config)
         m.d.comb += [
-            reader.start.eq(start), reader.first.eq(coming.first), reader.end.eq(coming.end),
-            # Ranges that begin later, when the port shows another unit's task, are there already.
-            reader.follows.eq(start & coming.follows),
+            reader.begin.eq(start), reader.follows.eq(coming.follows),
             reader.thread.eq(order.thread), reader.progress.eq(self.progress),
             reader.rsp_valid.eq(self.rsp_valid), reader.rsp_data.eq(self.rsp_data),
         ]
         connect(m, reader.fetch, flipped(self.fetch))
-        # What is read, or in AH up to the ICV what has been masked of it.
-        body_valid, body_last, body_take, body_word = Signal(), Signal(), Signal(), Signal(32)
-        unmasked, size = C(1, 1), C(0, 2)
+
+        # A word is chosen in one cycle, and put into the queue in the next.
+        room, there = Signal(), Signal()
+        from_ready, taken = Signal(), Signal()
+        put, put_last = Signal(), Signal()
+        midstates_word, body_word, masked_word = midstates.word, reader.word, 0
+        message_ends = Signal()
+        short, size = C(0, 1), C(0, 2)
+        m.d.comb += midstates.take.eq(state & room & midstates.valid)
         if ah:
             m.submodules.masked = masked = Masked(config)
-            unmasked, size = ~masked.active, order.size
+            size = order.size
+            short = size.any()
             m.d.comb += [
-                masked.start.eq(start & ~coming.esp),
+                masked.start.eq(start),
                 *(getattr(masked, name).eq(order[name]) for name in (
-                    "ipv6", "chained", "first", "head", "end", "header_words", "icv_start", "icv_last"
+                    "esp", "ipv6", "chained", "first", "end", "header_words", "icv_start", "icv_last"
                 )),
                 masked.i_valid.eq(reader.valid), masked.i_last.eq(reader.last), masked.i_word.eq(reader.word),
-                masked.take.eq(body_take & masked.active),
+                masked.take.eq(masking & room & masked.valid), masked.hashed.eq(length & ~outer),
                 go.eq((start & coming.esp) | masked.go),
-                reader.take.eq(Mux(masked.active, masked.i_take, body_take)),
-                reader.size.eq(Mux(masked.active, 0, size)),
-                body_valid.eq(Mux(masked.active, masked.valid, reader.valid)),
-                body_last.eq(Mux(masked.active, masked.last & masked.dry, reader.last)),
+                reader.start.eq(masked.read | masked.seek), reader.first.eq(masked.place),
+                reader.bound.eq(masked.bound | masked.seek), reader.end.eq(masked.place),
+                reader.seek.eq(masked.seek),
+                reader.take.eq((body & room & reader.valid) | masked.i_take),
+                there.eq((masking & masked.valid) | (body & reader.valid) | fixed),
+                message_ends.eq(
+                    (body & room & reader.valid & reader.last) | (masked.take & masked.last & masked.dry)
+                ),
             ]
-            was_read, was_masked = Signal(), Signal()
-            m.d.sync += [was_read.eq(body_take & ~masked.active), was_masked.eq(masked.take)]
-            m.d.comb += body_word.eq(
-                (reader.word & was_read.replicate(32)) | (masked.word & was_masked.replicate(32))
-            )
-            with m.If(masked.read):
-                m.d.comb += [reader.start.eq(1), reader.first.eq(masked.read_first), reader.end.eq(masked.read_end)]
-            with m.Elif(start & ~coming.esp & coming.chained):
-                m.d.comb += reader.end.eq(coming.head)
+            masked_word = gated(masked.word, masking)
+            counts = [~reader.last | ~short | more_than(size, n) for n in range(4)]
+            body_word = Cat(gated(reader.word[24 - 8 * n :][:8], counts[n]) for n in reversed(range(4)))
         else:
             m.d.comb += [
-                reader.take.eq(body_take), body_valid.eq(reader.valid), body_last.eq(reader.last),
-                body_word.eq(reader.word),
+                reader.start.eq(start), reader.first.eq(coming.first),
+                reader.bound.eq(start), reader.end.eq(coming.end),
+                reader.take.eq(body & room & reader.valid),
+                there.eq((body & reader.valid) | fixed), message_ends.eq(reader.take & reader.last),
             ]
 
-        # What comes from the core: the inner digest goes back to it, the outer one to the frame, through one register.
-        from_valid, from_ready, from_last, taken = Signal(), Signal(), Signal(), Signal()
-        from_core, result = Signal(32), Signal(32, reset_less=True)
+        # What comes from the core: the inner digest goes back to it, the outer one to the frame.
+        patching, rest = Signal(), Signal(reset_less=True)
+        from_valid, from_last, from_core = Signal(), Signal(), Signal(32)
         o = [getattr(self, f"{name}_o") for name in cores]
         m.d.comb += [
             from_valid.eq(any_of([port.valid for port in o])),
@@ -161,134 +168,102 @@ class HashUnit(wiring.Component):
             taken.eq(from_valid & from_ready),
             *(port.ready.eq(from_ready) for port in o),
         ]
-        patching = Signal()
-        with m.If(~patching):
-            with m.If(taken):
-                m.d.sync += result.eq(from_core)
-            with m.Else():
-                m.d.sync += result.eq(0)
+        m.d.sync += from_ready.eq(
+            (digest & room & ~(taken & from_last)) | (answer & (rest | (~taken & (~patching | self.patch.ready))))
+        )
 
-        # A word is chosen in one cycle, and put into the queue in the next.
-        room, choose, there, chosen = Signal(), Signal(), Signal(), Signal()
-        put, put_last = Signal(), Signal()
-        with m.If(state):
-            m.d.comb += there.eq(midstates.valid)
-        with m.Elif(body):
-            m.d.comb += there.eq(Mux(outer, from_valid, body_valid))
-        with m.Else():
-            m.d.comb += there.eq(1)
-        m.d.comb += [
-            choose.eq(state | body | high | mark | pad),
-            chosen.eq(choose & room & there),
-            midstates.take.eq(state & room & midstates.valid),
-            body_take.eq(body & ~outer & room & body_valid),
-            from_ready.eq((body & outer & room) | (answer & ~patching)),
-        ]
-
-        # Padding: a marker, zeros, and the length in the last word of a block, that behind the marker if there are two
-        # words for it. A last word with less than four bytes takes in the first ones of what follows.
+        # Padding: a marker, zeros, and the length in the last word of a block, if the one ahead of it is a zero as
+        # well: there are to be two words for it. A last word with less than four bytes takes in the first ones of what
+        # follows.
         index = Signal(4, reset_less=True)
-        late = Signal(reset_less=True)
-        block_ends, length = Signal(), Signal()
-        padding = Signal(32, reset_less=True)
-        m.d.comb += [block_ends.eq(index == _BLOCK_WORDS - 1), length.eq(pad & block_ends & ~late)]
-        marked, short = Signal(), Signal()
         high_bytes, marks = [high] * 4, [mark, 0, 0, 0]  # the first byte is the highest
-        m.d.comb += marked.eq(mark)
         if ah:
-            tail = Signal()
+            tail, marked = Signal(), Signal()
             m.d.comb += [
-                short.eq(size.any()), tail.eq(body & ~outer & unmasked & reader.last & short),
+                tail.eq(body & reader.last & short),
                 marked.eq(mark | (short & high) | (tail & ~order.esn)),
             ]
             high_bytes = [
                 Mux(high, ~short | more_than(size, n), tail & order.esn & ~more_than(size, n)) for n in range(4)
             ]
             marks = [marked & (size == n) for n in range(4)]
+        padding = Signal(32)
         bits = Cat(C(0, 3), message)
         for n in range(32):
             byte = 3 - n // 8
-            from_high, from_others = high_bytes[byte], C(0, 1)
-            if n % 8 == 7 and not isinstance(marks[byte], int):
-                from_others |= marks[byte]
-            if 3 <= n < len(bits):
-                from_others |= bits[n] & length
-            if isinstance(from_others, Const):
-                with m.If(from_high):
-                    m.d.sync += padding[n].eq(order.seq_high[n])
-                with m.Else():
-                    m.d.sync += padding[n].eq(0)
-            else:
-                m.d.sync += padding[n].eq((order.seq_high[n] & from_high) | from_others)
-        m.d.sync += [put.eq(chosen), put_last.eq(length)]
+            m.d.comb += padding[n].eq(
+                (order.seq_high[n] & high_bytes[byte]) | (bits[n] & length if 3 <= n < len(bits) else 0)
+                | (marks[byte] if n % 8 == 7 else 0)
+            )
+        # It holds a word of the ICV until that is written.
+        word = Signal(32, reset_less=True)
+        with m.If(~patching):
+            m.d.sync += word.eq(
+                gated(midstates_word, state) | masked_word | gated(body_word, body) | gated(from_core, from_ready)
+                | padding
+            )
+        m.d.sync += [
+            put.eq(midstates.take | (room & there) | (taken & ~answer)), put_last.eq(length),
+        ]
         with m.If(state):
             m.d.sync += index.eq(0)
-        with m.Elif(chosen | (answer & taken)):
-            m.d.sync += index.eq(index + 1)
-        with m.If(marked):
-            m.d.sync += late.eq(index == _BLOCK_WORDS - 2)
-        with m.Elif(block_ends & chosen):
-            m.d.sync += late.eq(0)
+        with m.Elif((room & there) | taken):
+            m.d.sync += [bit.eq(bit ^ index[:n].all()) for n, bit in enumerate(index)]
 
         # Phases.
-        with m.If(chosen):
-            with m.If(state & midstates.last):
-                m.d.sync += [state.eq(0), body.eq(1)]
-            with m.If(body & Mux(outer, from_last, body_last)):
-                m.d.sync += [
-                    body.eq(0), high.eq(order.esn & ~outer), mark.eq((~order.esn & ~short) | outer),
-                    pad.eq(~order.esn & short & ~outer),
-                ]
-            with m.If(high):
-                m.d.sync += [high.eq(0), mark.eq(~short), pad.eq(short)]
-            with m.If(mark):
-                m.d.sync += [mark.eq(0), pad.eq(1)]
-            with m.If(length):
-                m.d.sync += [
-                    pad.eq(0), state.eq(~outer), answer.eq(outer), outer.eq(1),
-                    message.eq(Mux(second_hash, BLOCK_BYTES + 4 * digest_words[-1], BLOCK_BYTES + 4 * digest_words[0])),
-                ]
-                if ah:
-                    m.d.sync += order.size.eq(0)
-
+        with m.If(midstates.take & midstates.last):
+            m.d.sync += [state.eq(0), digest.eq(outer)]
+            if ah:
+                m.d.sync += [body.eq(~outer & order.esp), masking.eq(~outer & ~order.esp)]
+            else:
+                m.d.sync += body.eq(~outer)
         if ah:
-            # The ICV of AH is inside of what was read. A word of padding is there whenever there is room for it.
-            with m.If(length & room):
-                m.d.comb += reader.seek.eq(1)
-                with m.If(~outer):
-                    m.d.comb += [reader.start.eq(1), reader.first.eq(order.icv)]
+            with m.If(masked.take & masked.last):
+                m.d.sync += [masking.eq(0), body.eq(~masked.dry)]
+        with m.If(message_ends):
+            m.d.sync += [body.eq(0), fixed.eq(1), high.eq(order.esn), mark.eq(~order.esn & ~short)]
+        with m.If(digest & taken & from_last):
+            m.d.sync += [digest.eq(0), fixed.eq(1), mark.eq(1)]
+        with m.If(fixed & room):
+            m.d.sync += [
+                high.eq(0), mark.eq(high & ~short), length.eq(~high & ~mark & (index == _BLOCK_WORDS - 2)),
+            ]
+            with m.If(length):
+                m.d.sync += [fixed.eq(0), state.eq(~outer), answer.eq(outer), outer.eq(1)]
+        with m.If(state & outer):
+            m.d.sync += message.eq(
+                Mux(second_hash, BLOCK_BYTES + 4 * digest_words[-1], BLOCK_BYTES + 4 * digest_words[0])
+            )
+            if ah:
+                m.d.sync += order.size.eq(0)
 
-        # The queue, and the word that the core is offered.
+        # The queue, whose first word is offered to the core. In fours: with one left over there is room for what is
+        # chosen before this is known.
         m.submodules.queue = queue = memory.Memory(
             shape=33, depth=_QUEUE, init=[], attrs={"ram_style": "distributed"}
         )
         write, read = queue.write_port(), queue.read_port(domain="comb")
-        wanted_at, put_at, got_at = Signal(5), Signal(5), Signal(5)
-        to_core, to_last, to_valid = Signal(32, reset_less=True), Signal(reset_less=True), Signal()
-        got, to_ready = Signal(), Signal()
+        put_at, got_at, got_next = Signal(5), Signal(5), Signal(5, init=1)
+        some, got = Signal(), Signal()
         m.d.comb += [
-            write.addr.eq(put_at), write.en.eq(put), read.addr.eq(got_at),
-            write.data.eq(Cat(midstates.word | body_word | result | padding, put_last)),
-            got.eq((~to_valid | to_ready) & (got_at != put_at)),
+            write.addr.eq(put_at), write.en.eq(put), write.data.eq(Cat(word, put_last)), read.addr.eq(got_at),
         ]
-        # In fours: with one left over there is room for what is chosen before this is known.
-        m.d.sync += [put_at.eq(wanted_at), room.eq((wanted_at[2:] - got_at[2:])[:3] < 3)]
-        with m.If(chosen):
-            m.d.sync += wanted_at.eq(wanted_at + 1)
-        with m.If(to_ready):
-            m.d.sync += to_valid.eq(0)
+        m.d.sync += [
+            room.eq((put_at[2:] - got_at[2:])[:3] < 3), some.eq(put | (some & ~(got & (got_next == put_at)))),
+        ]
+        with m.If(put):
+            m.d.sync += put_at.eq(put_at + 1)
         with m.If(got):
-            m.d.sync += [Cat(to_core, to_last).eq(read.data), to_valid.eq(1), got_at.eq(got_at + 1)]
+            m.d.sync += [got_at.eq(got_next), got_next.eq(got_next + 1)]
         ready = []
         for n, name in enumerate(cores):
             i, mine = getattr(self, f"{name}_i"), Signal(name=f"to_{name}")
             m.d.sync += mine.eq(self.granted & self.claim & (order.hash == n if len(cores) > 1 else 1))
-            m.d.comb += [i.valid.eq(to_valid & mine), i.p.word.eq(to_core), i.p.last.eq(to_last)]
+            m.d.comb += [i.valid.eq(some & mine), Cat(i.p.word, i.p.last).eq(read.data)]
             ready.append(i.ready & mine)
-        m.d.comb += to_ready.eq(any_of(ready))
+        m.d.comb += got.eq(some & any_of(ready))
 
         # The answer: as many words of it as the ICV has.
-        rest = Signal(reset_less=True)
         # The next word is not there before the place has moved on.
         stepped = Signal()
         m.d.sync += stepped.eq(patching & self.patch.ready)
@@ -296,7 +271,7 @@ class HashUnit(wiring.Component):
         with m.If(self.written):
             m.d.sync += written.eq(1)
         m.d.comb += [
-            self.patch.valid.eq(patching), self.patch.p.data.eq(result), self.patch.p.mask.eq(0b11),
+            self.patch.valid.eq(patching), self.patch.p.data.eq(word), self.patch.p.mask.eq(0b11),
             self.patch.p.last.eq(final),
             self.patch.p.place.eq(reader.place), reader.step.eq(stepped),
             self.done.valid.eq(end & written),
@@ -305,8 +280,8 @@ class HashUnit(wiring.Component):
         with m.If(self.patch.ready):
             m.d.sync += patching.eq(0)
         with m.If(answer & taken):
-            m.d.sync += patching.eq(~rest)
-            m.d.sync += final.eq(index[:3] == order.icv_last)
+            with m.If(~rest):
+                m.d.sync += [patching.eq(1), final.eq(index[:3] == order.icv_last)]
             with m.If(index[:3] == order.icv_last):
                 m.d.sync += rest.eq(1)
             with m.If(from_last):

@@ -6,7 +6,6 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..algorithm import Auth
-from ..choose import gated
 from ..sa_layout import RowRequest, inner_row, outer_row
 
 __all__ = ["Midstates"]
@@ -34,7 +33,7 @@ class Midstates(wiring.Component):
     take : In(1)
         Strobe, with ``valid``.
     word : Out(32)
-        What was taken in the cycle before, or zero.
+        With ``valid``.
     """
 
     def __init__(self, config):
@@ -72,22 +71,23 @@ class Midstates(wiring.Component):
             self.row_req.p.op.eq(self.op),
             self.row_req.p.row.eq(Cat(row[:2], C(first >> 2, len(self.row_req.p.row) - 2))),
             self.row_rsp.ready.eq(~valid),
-            self.valid.eq(valid),
-            self.last.eq(second & Mux(self.short, 1, number == 3)),
-            used.eq(self.take & ((number == 3) | (second & self.short))),
+            self.valid.eq(valid), self.word.eq(held[96:]),
+            used.eq(self.take & (self.last | (number == 3))),
         ]
         with m.If(self.row_req.valid & self.row_req.ready):
             m.d.sync += [row.eq(row + 1), pending.eq(1)]
         with m.If(self.row_rsp.valid & self.row_rsp.ready):
             m.d.sync += [held.eq(self.row_rsp.payload), valid.eq(1), pending.eq(0)]
         with m.If(self.take):
-            m.d.sync += [number.eq(number + 1), held[32:].eq(held)]
-        with m.If(used):
             # A midstate is as good as a key: it does not stay here.
-            m.d.sync += [held.eq(0), valid.eq(0), number.eq(0), second.eq(~second), outer.eq(outer | second)]
+            m.d.sync += [
+                held.eq(Cat(C(0, 32), held)),
+                number.eq(Mux(self.last, 0, Cat(~number[0], number.xor()))),
+                # Of the second row the fourth or, when short, the first word.
+                self.last.eq((second ^ self.short) & number[1] & (number[0] == self.short)),
+            ]
+        with m.If(used):
+            m.d.sync += [valid.eq(0), second.eq(~second), outer.eq(outer | second)]
         with m.If(self.start):
             m.d.sync += [row.eq(0), outer.eq(0)]
-        word = Signal(32, reset_less=True)
-        m.d.sync += word.eq(gated(held[96:], self.take))
-        m.d.comb += self.word.eq(word)
         return m
