@@ -89,20 +89,20 @@ class Load(wiring.Component):
         # The frame so far: lines, whether it may have no more, and whether it was marked bad.
         beat = self.i.p
         count = Signal(range(most + 1))
-        full, error = Signal(), Signal()
+        nearly_full, full, error = Signal(), Signal(), Signal()
         pushes, spills = Signal(), Signal()
         m.d.comb += [
             pushes.eq(accepted & ~full),
-            spills.eq(pushes & beat.last & beat.keep[14] & (count != most - 1)),
+            spills.eq(pushes & beat.last & beat.keep[14] & ~nearly_full),
         ]
         m.d.sync += head.eq(head + Cat(pushes ^ spills, spills))
         with m.If(accepted):
             with m.If(beat.last):
-                m.d.sync += [count.eq(0), full.eq(0), error.eq(0)]
+                m.d.sync += [count.eq(0), nearly_full.eq(0), full.eq(0), error.eq(0)]
             with m.Else():
                 m.d.sync += error.eq(error | beat.error)
                 with m.If(~full):
-                    m.d.sync += [count.eq(count + 1), full.eq(count == most - 1)]
+                    m.d.sync += [count.eq(count + 1), nearly_full.eq(count == most - 2), full.eq(nearly_full)]
 
         # What is to be said of it: `length`, and a cycle later whether that is too much.
         keep = beat.keep
