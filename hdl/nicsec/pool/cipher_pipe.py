@@ -287,7 +287,7 @@ class CipherPipe(wiring.Component):
             is_end.eq(kind(ahead, on, Kind.CBC) & (ahead.left == 0)),
             is_free.eq(kind(ahead, on, Kind.ICV) | (kind(ahead, on, Kind.CBC) & (ahead.left == 0) & ~facts.hashed)),
         ]
-        counted = Mux(ahead.kind == Kind.ICV, facts.icv_words - 1, ahead.words)[:2]
+        counted = Mux(ahead.kind == Kind.ICV, facts.icv_last, ahead.words)
         m.d.sync += mask.eq(Mux(
             ahead.kind == Kind.HEADER, Mux(header_generates, 0b1100, 0),
             Mux(ahead.kind == Kind.CBC, 0b1111, Cat(C(1, 1), counted >= 1, counted >= 2, counted >= 3)),

@@ -163,7 +163,7 @@ class CipherStart(wiring.Component):
             self.facts.en.eq(ready), self.facts.thread.eq(now.thread),
             self.facts.facts.packet.eq(now.packet), self.facts.facts.last.eq(now.last),
             self.facts.facts.hashed.eq(now.hashed), self.facts.facts.esn.eq(now.esn),
-            self.facts.facts.icv_words.eq(now.icv_words), self.facts.facts.body_words.eq(now.body_words),
+            self.facts.facts.icv_last.eq(now.icv_words - 1), self.facts.facts.body_words.eq(now.body_words),
             self.facts.facts.half.eq(now.body_words >> 3),
             self.facts.facts.aad.eq(Mux(
                 now.esn, Cat(words[64:96], now.seq_high, words[96:]), Cat(C(0, 32), words[64:])

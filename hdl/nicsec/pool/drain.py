@@ -76,10 +76,10 @@ class Drain(wiring.Component):
             write.data.size.eq(self.frame.p.length[:4]),
             write.addr.eq(put_at), read.addr.eq(got_at),
         ]
-        # What is new in the list is known a cycle late, and so is a place that is free again: what is gone, and what is
-        # taken, at once.
+        # What is new in the list is known a cycle late, and so is a place that is free again. None is taken in the
+        # cycle behind another one.
         m.d.sync += [
-            there.eq(_counting(got_at, moved, lambda at: at != put_at)),
+            there.eq((got_at != put_at) & ~moved),
             full.eq(_counting(put_at, begin, lambda at: (at ^ got_at) == _FRAMES)),
         ]
         with m.If(begin):

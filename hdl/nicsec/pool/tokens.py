@@ -35,13 +35,13 @@ class Token(data.StructLayout):
 class Facts(data.StructLayout):
     """What the end of a pass must know, by thread: see :class:`~nicsec.pool.layout.CipherTask`.
 
-    ``half``: blocks of CBC that are left when the hash may begin. ``aad``: SPI, high half with ``esn``, sequence
-    number, first byte in bits 95:88.
+    ``icv_last``: words of the ICV, less one. ``half``: blocks of CBC that are left when the hash may begin. ``aad``:
+    SPI, high half with ``esn``, sequence number, first byte in bits 95:88.
     """
 
     def __init__(self, config):
         super().__init__({
-            "packet": packet_bits(config), "last": 1, "hashed": 1, "esn": 1, "icv_words": 3,
+            "packet": packet_bits(config), "last": 1, "hashed": 1, "esn": 1, "icv_last": 2,
             "body_words": word_bits(config), "half": word_bits(config) - 2, "aad": 96,
         })
 
