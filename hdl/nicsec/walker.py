@@ -25,8 +25,8 @@ _UDP_ENCAP_PORT = 4500  # RFC 3948
 
 
 class Walker(wiring.Component):
-    """Walks one frame per ``start``: 14 cycles for a level of IPv4 and ESP, 11 for a second one, two more for IPv6
-    and for each VLAN tag, two for LLC/SNAP, 4 for each extension header, 7 for an AH and 6 for UDP. Rows that are
+    """Walks one frame per ``start``: 14 cycles for a level of IPv4 and ESP, 11 for a second one, two more for IPv6,
+    one for each VLAN tag, two for LLC/SNAP, 4 for each extension header, 7 for an AH and 6 for UDP. Rows that are
     answered later than three cycles after they were asked for make it longer by as much for each level.
 
     Words are read one behind the other through link and IP header, then by jumps; a jump goes where earlier words and
@@ -42,7 +42,7 @@ class Walker(wiring.Component):
         Strobe; ``job`` is then held until ``done``.
     job : In(JobLayout)
     done : Out(1)
-        Strobe; the members below hold until the next start.
+        Strobe, never with ``stall``; the members below hold until the next start.
     status : Out(Status)
     plan : Out(array of 4 PassLayout)
         In order of execution: inner ESP, inner AH, outer ESP, outer AH.

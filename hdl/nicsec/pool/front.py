@@ -158,7 +158,7 @@ class Front(wiring.Component):
         m.d.comb += [
             judges.eq(~ah & judges_iv(config, control)),
         ]
-        # The walker is behind its end by a cycle or two when it had to stand still, and so is what is asked of it.
+        # The walker is at its beginning a cycle behind its end, and what is asked of it is as late.
         fetched, wanted, due = Signal(), Signal(), Signal()
         m.d.sync += wanted.eq(job.nested & ~left[0] & ~left[1])
         m.d.comb += due.eq(wanted & ~fetched)

@@ -168,8 +168,10 @@ class LineCache(wiring.Component):
         # done about `following` is known two cycles after something has changed.
         count, hints = Signal(range(self._ahead + 1)), Signal(2)
         at_hand, following = Signal(bits, reset_less=True), Signal(bits, reset_less=True)
-        hinting, changes, changed, settled = Signal(), Signal(), Signal(), Signal()
-        m.d.sync += [changed.eq(changes), settled.eq(~changed & ~changes)]
+        hinting, changes, settled = Signal(), Signal(), Signal()
+        changed = Signal(2, init=0b11)
+        m.d.sync += changed.eq(Cat(changes, changed[0]))
+        m.d.comb += settled.eq(~changed.any())
         opening, enters = Signal(), Signal()
         m.d.sync += following.eq(Mux(hinting, self.hint + hints[0], (Cat(C(1, 1), at_hand) + Cat(C(1, 1), count))[1:]))
         with m.If(clean):
