@@ -10,7 +10,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .algorithm import Status
-from .choose import any_of
+from .choose import any_of, selected
 from .job import INNER, OUTER, HeaderLayout, JobLayout, PassLayout, RegionLayout, byte_bits, word_bits
 from .sa_layout import Control, LeadRow, RowRequest
 from .suite import ah_iv_words, esp_align_mask, esp_iv_words
@@ -25,8 +25,8 @@ _UDP_ENCAP_PORT = 4500  # RFC 3948
 
 
 class Walker(wiring.Component):
-    """Walks one frame per ``start``: 14 cycles for a level of IPv4 and ESP, 11 for a second one, two more for IPv6
-    and for each VLAN tag, two for LLC/SNAP, 4 for each extension header, 7 for an AH and 6 for UDP. Rows that are
+    """Walks one frame per ``start``: 14 cycles for a level of IPv4 and ESP, 11 for a second one, two more for IPv6,
+    one for each VLAN tag, two for LLC/SNAP, 4 for each extension header, 7 for an AH and 6 for UDP. Rows that are
     answered later than three cycles after they were asked for make it longer by as much for each level.
 
     Words are read one behind the other through link and IP header, then by jumps; a jump goes where earlier words and
@@ -42,7 +42,7 @@ class Walker(wiring.Component):
         Strobe; ``job`` is then held until ``done``.
     job : In(JobLayout)
     done : Out(1)
-        Strobe; the members below hold until the next start.
+        Strobe, never with ``stall``; the members below hold until the next start.
     status : Out(Status)
     plan : Out(array of 4 PassLayout)
         In order of execution: inner ESP, inner AH, outer ESP, outer AH.
@@ -178,17 +178,21 @@ class Walker(wiring.Component):
         settled, following = Signal(), Signal()
         m.d.comb += settled.eq(~wait.any())
         m.d.sync += wait.eq(wait >> 1)
-        with m.If(following):
-            m.d.sync += self.addr.eq(self.addr + 1)
+        # Where the address jumps to says the state alone, in most of them: while one waits for a word, that has been
+        # asked for.
+        to_target, to_trailer, to_pos = (Signal() for _ in range(3))
+        jumps = to_target | to_trailer | to_pos
 
-        def look(at, *, follow=0):
-            """Read from word ``at`` on: this one alone, or it and those behind it. It comes three cycles later."""
-            m.d.sync += [self.addr.eq(at), following.eq(follow), wait.eq(0b11)]
+        def look(jump, *, follow=0):
+            """Read where ``jump`` goes: this word alone, or it and those behind it. It comes three cycles later."""
+            m.d.comb += jump.eq(1)
+            m.d.sync += [following.eq(follow), wait.eq(0b11)]
 
         def go():
             """Make the header ``step`` words further the one at hand, and read its first word."""
-            m.d.sync += pos.eq(target)
-            look(target)
+            m.d.comb += to_target.eq(1)
+            with m.If(settled):
+                m.d.sync += [pos.eq(target), wait.eq(0b11)]
 
         # The states DONE and INSIDE.
         over, inside = Signal(), Signal()
@@ -225,7 +229,12 @@ class Walker(wiring.Component):
             esp_icv.eq(esp.control.icv_words),
             esp_overhead.eq(esp_head + esp_icv),
         ]
-        m.d.sync += trailer.eq(bound - Cat(C(2, 2), esp_icv))
+        m.d.sync += [
+            trailer.eq(bound - Cat(C(2, 2), esp_icv)),
+            self.addr.eq(Mux(
+                jumps, selected(Cat(to_target, to_trailer, to_pos), (target, trailer[2:], pos)), self.addr + following
+            )),
+        ]
         ah_need = Signal(6)
         if config.has_ah:
             rows.d.sync += [
@@ -289,9 +298,8 @@ class Walker(wiring.Component):
             with m.State("IDLE"):
                 m.d.sync += [level.eq(OUTER), tags.eq(0), index.eq(0), pos.eq(0), step.eq(2)]
                 m.d.sync += [length.eq(self.job.length), bounds.eq(1), late.eq(1), chained.eq(0), behind_ah.eq(0)]
-                m.d.sync += wait.eq(0b11)
+                m.d.sync += [self.addr.eq(Mux(self.start, 3, 0)), following.eq(self.start), wait.eq(0b11)]
                 with m.If(self.start):
-                    look(3, follow=1)
                     m.d.sync += [entry.active.eq(0) for entry in self.plan]
                     if config.checksum:
                         m.d.sync += [probing.eq(~self.job.bound), fragment.eq(0)]
@@ -327,7 +335,8 @@ class Walker(wiring.Component):
                 with m.If(settled):
                     m.d.sync += base.eq(pos)
                     with m.If(ipv6):
-                        m.d.sync += [self.addr.eq(target), following.eq(0)]
+                        m.d.comb += to_target.eq(1)
+                        m.d.sync += following.eq(0)
                         m.d.sync += [bad_version.eq(word[28:] != 6), bad_length.eq(0)]
                         m.next = "IPV6-LENGTH"
                     with m.Else():
@@ -345,7 +354,8 @@ class Walker(wiring.Component):
 
             header_faults = (bad_version, Status.INVALID_PROTOCOL), (bad_length, Status.MALFORMED)
             with m.State("IPV4-FRAGMENT"):
-                m.d.sync += [pos.eq(target), self.addr.eq(target), following.eq(0), index.eq(index + 1)]
+                m.d.comb += to_target.eq(1)
+                m.d.sync += [pos.eq(target), following.eq(0), index.eq(index + 1)]
                 m.d.sync += fragment.eq(word[:14] != 0)
                 m.next = "IPV4-PROTOCOL"
             with m.State("IPV4-PROTOCOL"):
@@ -395,7 +405,7 @@ class Walker(wiring.Component):
             if config.has_ah:
                 with m.State("AH"):
                     m.d.sync += [step.eq(word[16:24] + 2), next_header.eq(word[24:]), second.eq(ah_op)]
-                    look(target)
+                    look(to_target)
                     refuse((~is_ah, Status.MISSING_AH), (below_12, Status.MALFORMED))
                     with m.Else():
                         m.next = "AH-SPI"
@@ -408,15 +418,16 @@ class Walker(wiring.Component):
                                 entry.start.eq(base), entry.header.eq(pos), entry.end.eq(bound),
                             ]
                     m.d.sync += [behind_ah.eq(1), bad_spi.eq(other_spi), jumped.eq(1), from_ah.eq(1)]
+                    go()
                     with m.If(settled):
-                        go()
                         m.next = "HEADER"
 
             # The trailer is on its way while the ESP header is looked at.
             with m.State("ESP"):
                 m.d.sync += [step.eq(Mux(udp_encap, 2, esp_head)), bad_spi.eq(other_spi & has_esp)]
                 m.d.sync += bad_port.eq(word[:16] != _UDP_ENCAP_PORT)
-                look(Mux(udp_encap, target, trailer[2:]))
+                m.d.comb += [to_target.eq(udp_encap), to_trailer.eq(~udp_encap)]
+                m.d.sync += wait.eq(0b11)
                 refuse(
                     (has_esp & ~Mux(udp_encap, is_udp, is_esp), Status.MISSING_ESP),
                     (has_esp & udp_encap & below_8, Status.MALFORMED),
@@ -429,16 +440,17 @@ class Walker(wiring.Component):
                     m.next = "ESP-HEADER"
             with m.State("UDP"):
                 m.d.sync += bad_udp.eq(word[16:] != room)
+                go()
                 refuse((bad_port, Status.MISSING_ESP))
                 with m.Elif(settled):
                     m.d.sync += step.eq(esp_head)
-                    go()
                     m.next = "UDP-ESP"
             with m.State("UDP-ESP"):
                 m.d.sync += bad_spi.eq(other_spi)
+                m.d.comb += to_trailer.eq(1)
                 refuse((bad_udp, Status.MALFORMED))
                 with m.Elif(settled):
-                    look(trailer[2:])
+                    m.d.sync += wait.eq(0b11)
                     m.next = "ESP-HEADER"
             with m.State("ESP-HEADER"):
                 m.d.sync += [
@@ -467,6 +479,7 @@ class Walker(wiring.Component):
             # A level is done: `pos` to `bound` is what `next_header` names.
             with m.State("INSIDE"):
                 m.d.sync += [ipv6.eq(is_ipv6), chained.eq(0), behind_ah.eq(0), step.eq(10)]
+                look(to_pos, follow=1)
                 refuse(
                     (has_esp & bad_padding, Status.MALFORMED),
                     (Mux(tunnel, ~is_ip & (more | sum_l4 | ~(has_esp & is_none)), more), Status.INVALID_PROTOCOL),
@@ -476,7 +489,6 @@ class Walker(wiring.Component):
                         m.d.sync += level.eq(INNER)
                     with m.Else():
                         m.d.sync += probing.eq(1)
-                    look(pos, follow=1)
                     m.next = "IP"
                 if config.checksum:
                     with m.Elif(sum_l4):

@@ -158,7 +158,7 @@ class Front(wiring.Component):
         m.d.comb += [
             judges.eq(~ah & judges_iv(config, control)),
         ]
-        # The walker is behind its end by a cycle or two when it had to stand still, and so is what is asked of it.
+        # The walker is at its beginning a cycle behind its end, and what is asked of it is as late.
         fetched, wanted, due = Signal(), Signal(), Signal()
         m.d.sync += wanted.eq(job.nested & ~left[0] & ~left[1])
         m.d.comb += due.eq(wanted & ~fetched)
@@ -249,10 +249,7 @@ class Front(wiring.Component):
             m.submodules.sum = range_sum = RangeSum(config)
             # The one whose turn it is not asks for word 0.
             m.d.comb += [range_sum.turn.eq(sums), cache.addr.eq(walker.addr | range_sum.addr)]
-            # The header at hand, and the number of the next one.
-            header, header_number = Signal(HeaderLayout(config), reset_less=True), Signal(2)
-            with m.If(~sums):
-                m.d.sync += [header.eq(walker.headers[0]), header_number.eq(1)]
+            begin, refused, summed = self._checksums(m, range_sum, cache, walker, sums, reads, status)
 
         # The state IDLE, without a comparison ahead of all that a start sets going.
         idle = Signal(init=1)
@@ -292,17 +289,20 @@ class Front(wiring.Component):
                     with m.If(bad_walk):
                         m.next = "FINAL"
                     if config.checksum:
-                        with m.Elif(job.csum_l4):
-                            m.next = "L4"
-                        with m.Elif(job.csum_ip):
-                            m.next = "HEADERS"
+                        with m.Elif(job.csum_l4 | job.csum_ip):
+                            m.d.comb += begin.eq(1)
+                            m.next = "SUMS"
                     with m.Elif(has_task):
                         hand()
                     with m.Else():
                         m.next = "PASS"
 
             if config.checksum:
-                self._checksums(m, range_sum, cache, walker, header, header_number, reads, status)
+                with m.State("SUMS"):
+                    with m.If(refused | (summed & ~job.bound)):
+                        m.next = "FINAL"
+                    with m.Elif(summed):
+                        m.next = "PASS"
 
             with m.State("PASS"):
                 m.d.comb += walker.again.eq(due)
@@ -355,8 +355,11 @@ class Front(wiring.Component):
         m.d.comb += self.busy.eq(~idle | held | self.job.valid)
         return m
 
-    def _checksums(self, m, range_sum, cache, walker, header, header_number, reads, status):
-        """The states between walk and passes: L4 first, then each IPv4 header."""
+    def _checksums(self, m, range_sum, cache, walker, sums, reads, status):
+        """What is done between walk and passes: L4 first, then each IPv4 header.
+
+        Returns the strobe to begin with, and those that tell that the packet is refused or the sums are there.
+        """
         config = self._config
         job, region = self.job.p.job, walker.region
         m.d.comb += [
@@ -380,43 +383,54 @@ class Front(wiring.Component):
             far.eq(job.csum_start[2 + words :].any() | offset[2 + words :].any()),
             outside.eq(far | (room[-1] & room[:words].any()) | (Cat(offset[1], field) >= region.end[1:])),
         ]
+        # The header at hand, and the number of the next one.
+        header, header_number = Signal(HeaderLayout(config), reset_less=True), Signal(2)
+        with m.If(~sums):
+            m.d.sync += [header.eq(walker.headers[0]), header_number.eq(1)]
         m.d.comb += [
             range_sum.first.eq(header.start), range_sum.header.eq(1), range_sum.words.eq(header.words),
             range_sum.end.eq(region.end), range_sum.field.eq(field), range_sum.low.eq(offset[1]),
             range_sum.udp.eq(job.csum_udp),
         ]
-        with m.State("L4"):
-            m.d.comb += [range_sum.load.eq(1), range_sum.header.eq(0), range_sum.first.eq(ahead)]
-            m.next = "FINAL"
-            with m.If(region.fragment):
-                m.d.sync += status.eq(Status.FRAGMENT)
-            with m.Elif(unaligned):
-                m.d.sync += status.eq(Status.UNALIGNED)
-            with m.Elif(outside):
-                m.d.sync += status.eq(Status.MALFORMED)
-            with m.Else():
-                m.d.comb += range_sum.start.eq(1)
-                m.d.sync += reads.eq(1)
-                m.next = "SUM"
-        with m.State("HEADERS"):
-            m.d.comb += range_sum.load.eq(1)
-            m.d.sync += [header.eq(walker.headers[header_number]), header_number.eq(header_number + 1)]
-            with m.If(~job.csum_ip | (header_number == 0)):
-                m.next = "FINAL"
-                with m.If(job.bound):
-                    m.next = "PASS"
-            with m.Elif(header.active):
-                m.d.comb += range_sum.start.eq(1)
-                m.d.sync += reads.eq(1)
-                m.next = "SUM"
-        with m.State("SUM"):
-            with m.If(range_sum.done):
-                m.d.sync += reads.eq(0)
-                m.next = "PATCH"
-        with m.State("PATCH"):
-            m.d.comb += self.patch.valid.eq(1)
-            with m.If(self.patch.ready):
-                m.next = "WRITTEN"
-        with m.State("WRITTEN"):
-            with m.If(self.written):
-                m.next = "HEADERS"
+        begin, refused, summed = Signal(), Signal(), Signal()
+        m.d.sync += [refused.eq(0), summed.eq(0)]
+        with m.FSM(name="sum_fsm"):
+            with m.State("IDLE"):
+                with m.If(begin):
+                    m.next = "HEADERS"
+                    with m.If(job.csum_l4):
+                        m.next = "L4"
+            with m.State("L4"):
+                m.d.comb += [range_sum.load.eq(1), range_sum.header.eq(0), range_sum.first.eq(ahead)]
+                with m.If(region.fragment | unaligned | outside):
+                    m.d.sync += refused.eq(1)
+                    m.d.sync += status.eq(Mux(
+                        region.fragment, Status.FRAGMENT, Mux(unaligned, Status.UNALIGNED, Status.MALFORMED)
+                    ))
+                    m.next = "IDLE"
+                with m.Else():
+                    m.d.comb += range_sum.start.eq(1)
+                    m.d.sync += reads.eq(1)
+                    m.next = "SUM"
+            with m.State("HEADERS"):
+                m.d.comb += range_sum.load.eq(1)
+                m.d.sync += [header.eq(walker.headers[header_number]), header_number.eq(header_number + 1)]
+                with m.If(~job.csum_ip | (header_number == 0)):
+                    m.d.sync += summed.eq(1)
+                    m.next = "IDLE"
+                with m.Elif(header.active):
+                    m.d.comb += range_sum.start.eq(1)
+                    m.d.sync += reads.eq(1)
+                    m.next = "SUM"
+            with m.State("SUM"):
+                with m.If(range_sum.done):
+                    m.d.sync += reads.eq(0)
+                    m.next = "PATCH"
+            with m.State("PATCH"):
+                m.d.comb += self.patch.valid.eq(1)
+                with m.If(self.patch.ready):
+                    m.next = "WRITTEN"
+            with m.State("WRITTEN"):
+                with m.If(self.written):
+                    m.next = "HEADERS"
+        return begin, refused, summed

@@ -115,10 +115,19 @@ class LineCache(wiring.Component):
             m.d.sync += now.eq(now + 1)
 
         def look_up(line):
-            """Whether the place of ``line`` is this line's; whether it waits for a line; its bit of ``came``."""
+            """Bits of which one says that the place of ``line`` is not this line's; whether it waits for a line; its
+            bit of ``came``."""
             tag, has_come = read(tags, place(line)), read(came, place(line))
-            found = tag.valid & (tag.round == now) & (tag.line == line[index_bits:])
-            return found, read(sent, place(line)) ^ has_come, has_come
+            # Kept in parts: not seeing how late a RAM's output is, synthesis makes a long chain of a comparison.
+            has, needs = Cat(tag.round, tag.line), Cat(now, line[index_bits:])
+            pairs = Signal((len(has) + 1) // 2, attrs={"keep": 1})
+            most = Signal(attrs={"keep": 1})
+            m.d.comb += [
+                pairs.eq(Cat((has[n : n + 2] != needs[n : n + 2]) for n in range(0, len(has), 2))),
+                most.eq(pairs[:4].any()),
+            ]
+            differs = Cat(most, pairs[4:], ~tag.valid)
+            return differs, read(sent, place(line)) ^ has_come, has_come
 
         # Words. While it stalls, the word that is missing is looked for again; what was found out about its line is
         # a cycle old.
@@ -131,10 +140,12 @@ class LineCache(wiring.Component):
             taken.eq(self.en & ~stall), looks.eq(self.en | stall), at.eq(Mux(stall, wanted, self.addr)),
         ]
         there, absent, had_come = Signal(), Signal(), Signal()
-        found, waits, has_come = look_up(at[2:])
+        differs, waits, has_come = look_up(at[2:])
+        unready = Signal(attrs={"keep": 1})
+        m.d.comb += unready.eq(differs[-1] | waits | starting)
         m.d.sync += [
-            there.eq(found & ~clean), absent.eq(~found & ~waits & ~clean), had_come.eq(has_come),
-            stall.eq(self.active & looks & ~(found & ~waits & ~starting)),
+            there.eq(~Cat(differs, clean).any()), absent.eq(differs.any() & ~waits & ~clean), had_come.eq(has_come),
+            stall.eq(self.active & looks & (differs[:-1].any() | unready)),
         ]
         with m.If(taken):
             m.d.sync += wanted.eq(self.addr)
@@ -151,14 +162,16 @@ class LineCache(wiring.Component):
         with m.If(taken):
             m.d.sync += self.word.eq(any_of(parts))
 
-        # Lines that will be needed: `count` of those behind `at_hand`, which is `demand` a cycle late, were seen to, and
-        # `following` is the one behind them. After a jump `count` may be too high, until a line is missed. When they all were, or all up to `last`,
-        # hints have their turn, both of them one behind the other. What is to be done about `following` is known two
-        # cycles after something has changed.
+        # Lines that will be needed: `count` of those behind `at_hand`, which is `demand` a cycle late, were seen to,
+        # and `following` is the one behind them. After a jump `count` may be too high, until a line is missed. When
+        # they all were, or all up to `last`, hints have their turn, both of them one behind the other. What is to be
+        # done about `following` is known two cycles after something has changed.
         count, hints = Signal(range(self._ahead + 1)), Signal(2)
         at_hand, following = Signal(bits, reset_less=True), Signal(bits, reset_less=True)
-        hinting, changes, changed, settled = Signal(), Signal(), Signal(), Signal()
-        m.d.sync += [changed.eq(changes), settled.eq(~changed & ~changes)]
+        hinting, changes, settled = Signal(), Signal(), Signal()
+        changed = Signal(2, init=0b11)
+        m.d.sync += changed.eq(Cat(changes, changed[0]))
+        m.d.comb += settled.eq(~changed.any())
         opening, enters = Signal(), Signal()
         m.d.sync += following.eq(Mux(hinting, self.hint + hints[0], (Cat(C(1, 1), at_hand) + Cat(C(1, 1), count))[1:]))
         with m.If(clean):
@@ -166,7 +179,8 @@ class LineCache(wiring.Component):
         with m.Elif(opening):
             m.d.sync += following.eq(following + enters)
         wants, want, skip, fits, ends = Signal(), Signal(), Signal(), Signal(), Signal()
-        found, waits, has_come = look_up(following)
+        differs, waits, has_come = look_up(following)
+        found = ~differs.any()
         m.d.comb += wants.eq(hinting | ((count != self._ahead) & (self.last >= following)))
         m.d.sync += [
             want.eq(wants), skip.eq(wants & found), ends.eq(following == self.last),
