@@ -121,7 +121,7 @@ class HashUnit(wiring.Component):
         room, there = Signal(), Signal()
         from_ready, taken = Signal(), Signal()
         put, put_last = Signal(), Signal()
-        midstates_word, body_word, masked_word = midstates.word, reader.word, 0
+        body_word, masked_word = reader.word, 0
         message_ends = Signal()
         short = C(0, 1)
         m.d.comb += midstates.take.eq(state & room & midstates.valid)
@@ -169,6 +169,7 @@ class HashUnit(wiring.Component):
             taken.eq(from_valid & from_ready),
             *(port.ready.eq(from_ready) for port in o),
         ]
+        # It gates what comes from the core, so it is not to outlast the digest.
         m.d.sync += from_ready.eq(
             (digest & room & ~(taken & from_last)) | (answer & (rest | (~taken & (~patching | self.patch.ready))))
         )
@@ -195,12 +196,10 @@ class HashUnit(wiring.Component):
         word = Signal(32, reset_less=True)
         with m.If(~patching):
             m.d.sync += word.eq(
-                gated(midstates_word, state) | masked_word | gated(body_word, body) | gated(from_core, from_ready)
+                gated(midstates.word, state) | masked_word | gated(body_word, body) | gated(from_core, from_ready)
                 | padding
             )
-        m.d.sync += [
-            put.eq(midstates.take | (room & there) | (taken & ~answer)), put_last.eq(length),
-        ]
+        m.d.sync += [put.eq(midstates.take | (room & there) | (taken & ~answer)), put_last.eq(length)]
         with m.If(state):
             m.d.sync += index.eq(0)
         with m.Elif((room & there) | taken):
@@ -234,7 +233,7 @@ class HashUnit(wiring.Component):
                 m.d.sync += over.eq(0)
 
         # The queue, whose first word is offered to the core. In fours: with one left over there is room for what is
-        # chosen before this is known.
+        # chosen, or lets itself be taken from the core, before this is known.
         m.submodules.queue = queue = memory.Memory(
             shape=33, depth=_QUEUE, init=[], attrs={"ram_style": "distributed"}
         )
