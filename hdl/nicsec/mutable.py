@@ -129,28 +129,43 @@ class Mutable(wiring.Component):
         byte, result = Signal(8), Signal(8)
         m.d.comb += [
             byte.eq(held.data[24:]),
-            result.eq(byte),
             self.i.ready.eq(ready),
             self.o.valid.eq(valid),
             self.o.payload.eq(held),
         ]
 
+        # Which options are kept, and what stands for none.
+        kept, skipped, hidden = Signal(), Signal(), Signal()
+        m.d.comb += [
+            kept.eq(Mux(
+                self.ipv6, ~byte[5], Cat(byte == kind for kind in (_END, _NOP, *_IMMUTABLE)).any()
+            )),
+            skipped.eq(Mux(self.ipv6, byte == 0, byte == _NOP)),
+            hidden.eq(
+                (phase[_Phase.TYPE] & ~self.ipv6 & ~kept) | (phase[_Phase.LENGTH] & ~self.ipv6 & wipe)
+                | (phase[_Phase.DATA] & wipe) | phase[_Phase.ROUTE_LEFT]
+            ),
+            result.eq(gated(byte, ~hidden)),
+        ]
+
         # What is wrong with a byte is judged a cycle later, when `option_left` is there as well.
-        malformed, unsupported, measured, routed, beyond = (
-            Signal(name=name) for name in ("malformed", "unsupported", "measured", "routed", "beyond")
+        judged, malformed, unsupported, measured, routed, beyond = (
+            Signal(name=name) for name in ("judged", "malformed", "unsupported", "measured", "routed", "beyond")
         )
         m.d.sync += [
-            malformed.eq(0), unsupported.eq(0), measured.eq(0), routed.eq(0), self.scanned.eq(0),
+            judged.eq(0), unsupported.eq(0), measured.eq(0), routed.eq(0), self.scanned.eq(0),
+            malformed.eq(
+                (phase[_Phase.TYPE] & ~skipped & (self.ipv6 | (byte != _END)) & (left < 2))
+                | (phase[_Phase.LENGTH] & ~self.ipv6 & ((byte < 2) | (option_route & (byte[:2] != 3))))
+                | (phase[_Phase.DATA] & option_route & option_first & (byte < 4))
+            ),
             beyond.eq(units[0] | (byte > units[1:])),
         ]
         with m.If(self.status == Status.SUCCESS):
-            with m.If(malformed | (measured & (option_left > left)) | (routed & beyond)):
+            with m.If((judged & malformed) | (measured & (option_left > left)) | (routed & beyond)):
                 m.d.sync += self.status.eq(Status.MALFORMED)
             with m.Elif(unsupported):
                 m.d.sync += self.status.eq(Status.UNSUPPORTED)
-
-        def bad(kind=malformed):
-            m.d.sync += kind.eq(1)
 
         # A word is looked at two cycles behind the one ahead of it at the earliest: what follows from its number is in
         # registers by then.
@@ -222,52 +237,34 @@ class Mutable(wiring.Component):
                             m.d.sync += icv_left.eq(icv_left - 1)
             with m.State("OPTIONS"):
                 m.d.sync += [held.data.eq(Cat(result, held.data[:24])), step.eq(step + 1), left.eq(left - 1)]
-                m.d.sync += last_of_area.eq(self.ipv6 & (left == 2))
+                m.d.sync += [judged.eq(1), last_of_area.eq(self.ipv6 & (left == 2))]
                 with m.If(step == 3):
                     finish()
                 with m.If(phase[_Phase.TYPE]):
-                    skip = Signal()
-                    m.d.comb += skip.eq(Mux(self.ipv6, byte == 0, byte == _NOP))
-                    kept = Signal()
-                    m.d.comb += kept.eq(
-                        Mux(self.ipv6, ~byte[5], Cat(byte == kind for kind in _IMMUTABLE).any())
-                    )
                     with m.If(~self.ipv6 & (byte == _END)):
                         m.d.sync += phase.eq(1 << _Phase.END)
-                    with m.Elif(~skip):
+                    with m.Elif(~skipped):
                         m.d.sync += [
                             phase.eq(1 << _Phase.LENGTH), wipe.eq(~kept),
                             option_route.eq(~self.ipv6 & ((byte == _LSRR) | (byte == _SSRR))),
                         ]
-                        with m.If(~self.ipv6 & ~kept):
-                            m.d.comb += result.eq(0)
-                        with m.If(left < 2):
-                            bad()
                 with m.If(phase[_Phase.LENGTH]):
                     size = Signal(8)
                     m.d.comb += size.eq(Mux(self.ipv6, byte, byte - 2))
-                    m.d.sync += [option_left.eq(size), option_length.eq(byte), option_first.eq(1)]
-                    m.d.sync += measured.eq(1)
+                    m.d.sync += [
+                        option_left.eq(size), option_length.eq(byte), option_first.eq(1), measured.eq(1),
+                    ]
                     with m.If(byte == Mux(self.ipv6, 0, 2)):
                         m.d.sync += phase.eq(1 << _Phase.TYPE)
                     with m.Else():
                         m.d.sync += phase.eq(1 << _Phase.DATA)
-                    with m.If(~self.ipv6):
-                        with m.If(wipe):
-                            m.d.comb += result.eq(0)
-                        with m.If((byte < 2) | (option_route & (byte[:2] != 3))):
-                            bad()
                 with m.If(phase[_Phase.DATA]):
                     m.d.sync += [
                         option_left.eq(option_left - 1), option_first.eq(0),
                         last_address.eq(Cat(byte, last_address[:24])),
                     ]
-                    with m.If(wipe):
-                        m.d.comb += result.eq(0)
                     with m.If(option_route & option_first):
                         m.d.sync += route_known.eq(byte <= option_length)
-                        with m.If(byte < 4):
-                            bad()
                     with m.If(option_left == 1):
                         m.d.sync += phase.eq(1 << _Phase.TYPE)
                         with m.If(option_route & ~option_first & route_known & scanning):
@@ -280,7 +277,6 @@ class Mutable(wiring.Component):
                 with m.If(phase[_Phase.ROUTE_TYPE]):
                     m.d.sync += [option_length.eq(byte), phase.eq(1 << _Phase.ROUTE_LEFT)]
                 with m.If(phase[_Phase.ROUTE_LEFT]):
-                    m.d.comb += result.eq(0)
                     m.d.sync += phase.eq(1 << _Phase.ROUTE_DATA)
                     with m.If(scanning & (byte != 0)):
                         m.d.sync += [
@@ -289,9 +285,9 @@ class Mutable(wiring.Component):
                             self.route.end.eq(behind),
                         ]
                         with m.If((option_length != 0) & (option_length != 2)):
-                            bad(unsupported)
+                            m.d.sync += unsupported.eq(1)
                         with m.Elif(self.route.active):
-                            bad(unsupported)
+                            m.d.sync += unsupported.eq(1)
                         with m.Else():
                             m.d.sync += routed.eq(1)
                 # An extension header ends with its last byte; `left` counts none ahead of its length.

@@ -120,7 +120,8 @@ class HashPool(wiring.Component):
         m.d.sync += [has_plain.eq((free_plain & ~offer).any()), has_ah.eq((idle & is_ah & ~offer).any())]
         thread = Signal(thread_bits(config))
         giving = Signal(count)
-        follows, ends = Signal(), Signal()
+        follows, ended, ends = Signal(), Signal(), Signal()
+        m.d.sync += ended.eq(ciphered.bit_select(thread, 1) | ends)
         m.d.comb += [
             read.addr.eq(thread),
             ends.eq(self.progress.valid & self.progress.last & (self.progress.thread == thread)),
@@ -146,9 +147,10 @@ class HashPool(wiring.Component):
                 ]
                 m.next = "CIPHERED"
             with m.State("CIPHERED"):
-                m.d.sync += giving.eq(offer)
-                m.d.sync += later.eq(Cat(offer[:n].any() for n in range(count)))
-                m.d.sync += follows.eq(given.follows & ~ciphered.bit_select(thread, 1) & ~ends)
+                m.d.sync += [
+                    giving.eq(offer), later.eq(Cat(offer[:n].any() for n in range(count))),
+                    follows.eq(given.follows & ~ended & ~ends),
+                ]
                 m.next = "GIVE"
             with m.State("GIVE"):
                 # The unit is idle, so it takes the task; its answer to that is not looked at before it has. It counts

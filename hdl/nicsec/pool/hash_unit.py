@@ -86,7 +86,7 @@ class HashUnit(wiring.Component):
         coming = self.task.p
         names = ["thread", "packet", "last", "slot", "op", "hash", "icv_last", "esn", "seq_high"]
         if ah:
-            names += ["esp", "ipv6", "chained", "first", "end", "header_words", "icv_start", "size"]
+            names += ["esp", "ipv6", "chained", "first", "end", "header_words", "icv_start"]
         order = Signal(data.StructLayout({name: HashOrder(config).members[name] for name in names}), reset_less=True)
         message = Signal.like(coming.bytes, reset_less=True)
         start, go = Signal(), Signal()
@@ -121,14 +121,14 @@ class HashUnit(wiring.Component):
         room, there = Signal(), Signal()
         from_ready, taken = Signal(), Signal()
         put, put_last = Signal(), Signal()
-        midstates_word, body_word, masked_word = midstates.word, reader.word, 0
+        body_word, masked_word = reader.word, 0
         message_ends = Signal()
-        short, size = C(0, 1), C(0, 2)
+        short = C(0, 1)
         m.d.comb += midstates.take.eq(state & room & midstates.valid)
         if ah:
             m.submodules.masked = masked = Masked(config)
-            size = order.size
-            short = size.any()
+            over = Signal(4, reset_less=True)  # bytes of the last word behind the message, the first one first
+            short = over[3]
             m.d.comb += [
                 masked.start.eq(start),
                 *(getattr(masked, name).eq(order[name]) for name in (
@@ -147,8 +147,9 @@ class HashUnit(wiring.Component):
                 ),
             ]
             masked_word = gated(masked.word, masking)
-            counts = [~reader.last | ~short | more_than(size, n) for n in range(4)]
-            body_word = Cat(gated(reader.word[24 - 8 * n :][:8], counts[n]) for n in reversed(range(4)))
+            body_word = Cat(
+                gated(reader.word[24 - 8 * n :][:8], ~(reader.last & over[n])) for n in reversed(range(4))
+            )
         else:
             m.d.comb += [
                 reader.start.eq(start), reader.first.eq(coming.first),
@@ -168,6 +169,7 @@ class HashUnit(wiring.Component):
             taken.eq(from_valid & from_ready),
             *(port.ready.eq(from_ready) for port in o),
         ]
+        # It gates what comes from the core, so it is not to outlast the digest.
         m.d.sync += from_ready.eq(
             (digest & room & ~(taken & from_last)) | (answer & (rest | (~taken & (~patching | self.patch.ready))))
         )
@@ -179,14 +181,9 @@ class HashUnit(wiring.Component):
         high_bytes, marks = [high] * 4, [mark, 0, 0, 0]  # the first byte is the highest
         if ah:
             tail, marked = Signal(), Signal()
-            m.d.comb += [
-                tail.eq(body & reader.last & short),
-                marked.eq(mark | (short & high) | (tail & ~order.esn)),
-            ]
-            high_bytes = [
-                Mux(high, ~short | more_than(size, n), tail & order.esn & ~more_than(size, n)) for n in range(4)
-            ]
-            marks = [marked & (size == n) for n in range(4)]
+            m.d.comb += [tail.eq(body & reader.last), marked.eq(high | (tail & ~order.esn))]
+            high_bytes = [Mux(over[n], tail & order.esn, high) for n in range(4)]
+            marks = [mark, *(marked & over[n] & ~over[n - 1] for n in range(1, 4))]
         padding = Signal(32)
         bits = Cat(C(0, 3), message)
         for n in range(32):
@@ -199,12 +196,10 @@ class HashUnit(wiring.Component):
         word = Signal(32, reset_less=True)
         with m.If(~patching):
             m.d.sync += word.eq(
-                gated(midstates_word, state) | masked_word | gated(body_word, body) | gated(from_core, from_ready)
+                gated(midstates.word, state) | masked_word | gated(body_word, body) | gated(from_core, from_ready)
                 | padding
             )
-        m.d.sync += [
-            put.eq(midstates.take | (room & there) | (taken & ~answer)), put_last.eq(length),
-        ]
+        m.d.sync += [put.eq(midstates.take | (room & there) | (taken & ~answer)), put_last.eq(length)]
         with m.If(state):
             m.d.sync += index.eq(0)
         with m.Elif((room & there) | taken):
@@ -235,10 +230,10 @@ class HashUnit(wiring.Component):
                 Mux(second_hash, BLOCK_BYTES + 4 * digest_words[-1], BLOCK_BYTES + 4 * digest_words[0])
             )
             if ah:
-                m.d.sync += order.size.eq(0)
+                m.d.sync += over.eq(0)
 
         # The queue, whose first word is offered to the core. In fours: with one left over there is room for what is
-        # chosen before this is known.
+        # chosen, or lets itself be taken from the core, before this is known.
         m.submodules.queue = queue = memory.Memory(
             shape=33, depth=_QUEUE, init=[], attrs={"ram_style": "distributed"}
         )
@@ -297,6 +292,8 @@ class HashUnit(wiring.Component):
         with m.If(go):
             m.d.sync += [self.claim.eq(1), state.eq(1)]
         if ah:
+            with m.If(start):
+                m.d.sync += over.eq(Cat(coming.size.any() & ~more_than(coming.size, n) for n in range(4)))
             refused = Signal()
             with m.If(masked.refused):
                 m.d.sync += [refused.eq(1), end.eq(1), written.eq(1)]
