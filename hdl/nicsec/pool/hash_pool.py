@@ -105,19 +105,18 @@ class HashPool(wiring.Component):
         idle, offer = Signal(count), Signal(count)
         taken, given = Signal(task, reset_less=True), Signal(HashOrder(config), reset_less=True)
         free_plain, take_ah, take_plain = Signal(count), Signal(), Signal()
-        # Of units other than the one that is given a task at this moment.
-        has_plain, has_ah = Signal(), Signal()
         is_ah = C(((1 << ah) - 1) << (count - ah), count)
         candidates, seen, among, later = (Signal(count, name=name) for name in ("candidates", "seen", "among", "later"))
         picking = Signal()
         m.d.comb += [
             free_plain.eq(idle & ~is_ah),
-            take_ah.eq(picking & masked.o.valid & has_ah),
-            take_plain.eq(picking & ~take_ah & plain.o.valid & (has_plain | has_ah)),
-            candidates.eq(Mux(take_ah, idle & is_ah, Mux(has_plain, free_plain, idle))),
+            take_ah.eq(picking & masked.o.valid & (idle & is_ah).any()),
+            take_plain.eq(picking & ~take_ah & plain.o.valid & idle.any()),
+            candidates.eq(Mux(
+                take_ah, idle & is_ah, Mux(take_plain, Mux(free_plain.any(), free_plain, idle), 0)
+            )),
             masked.o.ready.eq(take_ah), plain.o.ready.eq(take_plain),
         ]
-        m.d.sync += [has_plain.eq((free_plain & ~offer).any()), has_ah.eq((idle & is_ah & ~offer).any())]
         thread = Signal(thread_bits(config))
         giving = Signal(count)
         follows, ended, ends = Signal(), Signal(), Signal()
