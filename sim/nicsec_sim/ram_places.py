@@ -5,14 +5,15 @@ Nextpnr spreads block RAMs over their few rows without regard for each other, an
 Where they are many, as in an unrolled AES, that costs a third of the clock; here they are placed ahead of it.
 """
 
-import itertools
 import json
 import math
 import random
 import re
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_array, diags_array
 
 from .netlist import users
 
@@ -22,12 +23,14 @@ __all__ = ["RAM_COUNTS", "closeness", "place", "placed", "probe", "sites"]
 RAM_COUNTS = {"12k": 56, "25k": 56, "45k": 108, "85k": 208}
 #: Types of block RAM cells.
 _RAMS = ("DP16KD", "PDPW16KD")
-#: Cells from RAM to RAM that count, and what of a connection's weight is left behind each.
-_DEPTH, _DECAY = 10, 0.7
-#: Cells from the RAMs whose outputs meet to where they do.
-_MEETING = 3
 #: Nets with more sinks are controls, which are everywhere anyway.
 _FANOUT = 64
+#: What holds a cell where it is, as a part of what its nets pull with, so that what is far away counts less.
+_HOLD = 0.001
+#: Steps of the solution, which need no more than a digit or two.
+_SOLVING = 120
+#: Others that a RAM is kept near to; the rest follows from those.
+_NEIGHBOURS = 24
 #: Of distances; the longest ones bind.
 _POWER = 2
 #: Moves a RAM at each temperature, and temperatures.
@@ -37,51 +40,62 @@ Place = tuple[int, int, str]
 
 
 def closeness(cells: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """How much each block RAM of ``cells`` has to do with each other one.
+    """How much each block RAM of ``cells`` has to do with each other one, the same both ways, of those with the most.
 
-    Each output bit of a RAM is a weight of 1, which a net divides among its sinks, and of which each cell passes on a
-    part, until it ends at a RAM. A net that ends at several RAMs, such as an address, is divided among all of its sinks
-    too, for each two of them; and where outputs of several RAMs meet within a few cells, as those of banks do, the
-    smaller part counts for each two, divided among all others that it meets.
+    Nets are springs, which pull each two of their cells with 1 over the cells less one, and cells go where the nets
+    pull them. What then is between two RAMs, over all ways through the logic, is the conductance of a network of
+    resistors in the place of the springs (its Schur complement), which conjugate gradients give for all RAMs at once.
     """
-    sinks = defaultdict(list, {bit: [name for name, _ in ends] for bit, ends in users(cells).items()})
-    driven = {
-        name: [bit for port, bits in cell["connections"].items() if cell["port_directions"][port] == "output"
-               for bit in bits if isinstance(bit, int)]
-        for name, cell in cells.items()
+    index = {name: n for n, name in enumerate(cells)}
+    rams = np.array([index[name] for name, cell in cells.items() if cell["type"] in _RAMS], dtype=int)
+    names = list(cells)
+    result: dict[str, dict[str, float]] = {names[ram]: {} for ram in rams}
+    pins = []
+    drivers = {
+        bit: name for name, cell in cells.items() for port, bits in cell["connections"].items()
+        if cell["port_directions"][port] == "output" for bit in bits if isinstance(bit, int)
     }
-    after = {
-        name: [(sink, 1 / len(sinks[bit])) for bit in bits if len(sinks[bit]) <= _FANOUT for sink in sinks[bit]]
-        for name, bits in driven.items()
-    }
-    rams = [name for name, cell in cells.items() if cell["type"] in _RAMS]
-    result: dict[str, dict[str, float]] = {name: defaultdict(float) for name in rams}
-    met: dict[str, dict[str, float]] = defaultdict(dict)
-    for name in rams:
-        front = {name: 1.0}
-        for depth in range(_DEPTH):
-            coming: dict[str, float] = defaultdict(float)
-            for cell, weight in front.items():
-                for sink, part in after.get(cell, ()):
-                    if sink not in result:
-                        coming[sink] += _DECAY * weight * part
-                    elif sink != name:
-                        result[name][sink] += weight * part
-                        result[sink][name] += weight * part
-            front = coming
-            if depth < _MEETING:
-                for cell, weight in front.items():
-                    met[cell][name] = met[cell].get(name, 0.0) + weight
-    for parts in met.values():
-        for (one, weight), (other, others) in itertools.combinations(parts.items(), 2):
-            result[one][other] += min(weight, others) / (len(parts) - 1)
-            result[other][one] += min(weight, others) / (len(parts) - 1)
-    for ends in sinks.values():
-        shared = [name for name in dict.fromkeys(ends) if name in result]
-        if len(ends) <= _FANOUT:
-            for one, other in itertools.combinations(shared, 2):
-                result[one][other] += 1 / len(ends)
-                result[other][one] += 1 / len(ends)
+    for bit, ends in users(cells).items():
+        of_net = {index[name] for name, _ in ends} | ({index[drivers[bit]]} if bit in drivers else set())
+        if 2 <= len(of_net) <= _FANOUT + 1:
+            pins.append(sorted(of_net))
+    if len(rams) < 2 or not pins:
+        return result
+
+    # A net is a node in the middle of its cells.
+    sizes = np.array([len(of_net) for of_net in pins])
+    cell_of_pin, net_of_pin = np.concatenate(pins), np.repeat(np.arange(len(pins)), sizes)
+    incidence = csr_array((np.ones(len(cell_of_pin)), (cell_of_pin, net_of_pin)), shape=(len(names), len(pins)))
+    pull = sizes / (sizes - 1)
+    logic = np.setdiff1d(np.arange(len(names)), rams)
+    at_logic, at_rams = incidence[logic], incidence[rams]
+    middle = diags_array(pull / sizes)
+    degrees = (at_logic @ pull * (1 + _HOLD))[:, None]
+    degrees[degrees == 0] = 1
+
+    def pulled(potentials: Any) -> Any:
+        return degrees * potentials - at_logic @ (middle @ (at_logic.T @ potentials))
+
+    into = at_logic @ (middle @ at_rams.T).toarray()
+    potentials = into / degrees
+    rest = into - pulled(potentials)
+    step = rest / degrees
+    norm = (rest * step).sum(axis=0)
+    for _ in range(_SOLVING):
+        answer = pulled(step)
+        length = norm / np.maximum((step * answer).sum(axis=0), 1e-30)
+        potentials += length * step
+        rest -= length * answer
+        following = (rest * rest / degrees).sum(axis=0)
+        step = rest / degrees + following / np.maximum(norm, 1e-30) * step
+        norm = following
+    between = (at_rams @ (middle @ at_rams.T)).toarray() + into.T @ potentials
+    between = np.maximum(between + between.T, 0) / 2
+    np.fill_diagonal(between, 0)
+    for n, row in enumerate(between):
+        for other in np.argsort(-row, kind="stable")[:_NEIGHBOURS]:
+            if row[other] > 0:
+                result[names[rams[n]]][names[rams[other]]] = result[names[rams[other]]][names[rams[n]]] = row[other]
     return result
 
 
