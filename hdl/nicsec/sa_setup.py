@@ -222,9 +222,10 @@ class SASetup(wiring.Component):
             after_keys = "PAD"
             m.submodules.midstate = midstate = Midstate(config)
             # A word of a midstate stays here for the cycle in which it is shifted in.
-            came, state_word = Signal(), Signal(32)
+            wanted, came, state_word = Signal(), Signal(), Signal(32)
             arrives = midstate.o.valid & midstate.o.ready
-            m.d.sync += [came.eq(arrives), state_word.eq(gated(midstate.o.payload, arrives))]
+            m.d.comb += midstate.o.ready.eq(wanted)
+            m.d.sync += [wanted.eq(0), came.eq(arrives), state_word.eq(gated(midstate.o.payload, arrives))]
             for name in hash_members(config):
                 connect(m, getattr(midstate, name), flipped(getattr(self, name)))
             m.d.comb += [
@@ -426,14 +427,14 @@ class SASetup(wiring.Component):
                 with m.State("ANSWER"):
                     m.d.comb += [
                         read.addr.eq(Cat(midstate.address + _AUTH_KEY, op)),
-                        midstate.o.ready.eq(~came),
                         word.eq(state_word),
                         shift.eq(came),
                     ]
+                    m.d.sync += wanted.eq(~arrives)
                     with m.If(came):
                         m.d.sync += beat.eq(beat + 1)
                         with m.If(beat == 3):
-                            m.d.sync += beat.eq(0)
+                            m.d.sync += [beat.eq(0), wanted.eq(0)]
                             m.next = "WRITE"
             with m.State("NEXT"):
                 m.d.sync += [control.eq(next_control), next_control.present.eq(0), op.eq(1)]

@@ -39,7 +39,7 @@ class CipherPipe(wiring.Component):
     key : In(stream of ScheduleJob)
         Keys and wipes of threads.
     keyed : Out({valid, thread})
-        A key was taken.
+        A key was taken in the cycle before.
     subkey : In(stream of {thread, data})
         GHASH's subkey of a thread.
     facts : In({en, thread, facts})
@@ -106,7 +106,7 @@ class CipherPipe(wiring.Component):
         m.submodules.aes = aes = self._aes
         m.submodules.turns = turns = TurnSlots(config)
         wiring.connect(m, wiring.flipped(self.key), aes.key)
-        m.d.comb += [
+        m.d.sync += [
             self.keyed.valid.eq(aes.key.valid & aes.key.ready & ~aes.key.p.wipe), self.keyed.thread.eq(aes.key.p.tag),
         ]
         wiring.connect(m, wiring.flipped(self.gcm), turns.start)

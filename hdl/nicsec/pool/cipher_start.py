@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..crypto.aes_schedule import ScheduleJob
 from ..sa_layout import SA_ROW_WIDTH, IVCheck, RowRequest
+from ..stream import Register
 from .layout import CipherTask, packet_bits, thread_bits
 from .queue import Queue
 from .tokens import CbcStart, Facts, GcmStart, HeaderRead
@@ -113,21 +114,24 @@ class CipherStart(wiring.Component):
         m.d.sync += places.eq(places - asked + taken_header)
 
         # Rows, in the order in which they were asked for.
+        m.submodules.next_row = next_row = Register(row_kind)
+        wiring.connect(m, rows.o, next_row.i)
+        coming = next_row.o.p
         job, job_valid = Signal(ScheduleJob(config.lanes)), Signal()
         is_subkey, passed = Signal(), Signal()
         m.d.comb += [
             self.key.valid.eq(job_valid), self.key.payload.eq(job),
-            is_subkey.eq(rows.o.p.row == _SUBKEY),
-            self.subkey.valid.eq(self.row_rsp.valid & rows.o.valid & is_subkey),
-            self.subkey.p.thread.eq(rows.o.p.thread), self.subkey.p.data.eq(self.row_rsp.payload),
-            self.row_rsp.ready.eq(rows.o.valid & Mux(is_subkey, self.subkey.ready, ~job_valid)),
-            passed.eq(self.row_rsp.valid & self.row_rsp.ready), rows.o.ready.eq(passed),
+            is_subkey.eq(coming.row == _SUBKEY),
+            self.subkey.valid.eq(self.row_rsp.valid & next_row.o.valid & is_subkey),
+            self.subkey.p.thread.eq(coming.thread), self.subkey.p.data.eq(self.row_rsp.payload),
+            self.row_rsp.ready.eq(next_row.o.valid & Mux(is_subkey, self.subkey.ready, ~job_valid)),
+            passed.eq(self.row_rsp.valid & self.row_rsp.ready), next_row.o.ready.eq(passed),
         ]
         with m.If(job_valid & self.key.ready):
             m.d.sync += [job_valid.eq(0), job.first.eq(0), job.second.eq(0)]
         with m.If(passed & ~is_subkey):
-            m.d.sync += [job.tag.eq(rows.o.p.thread), job.size.eq(rows.o.p.size), job_valid.eq(rows.o.p.ends)]
-            with m.If(rows.o.p.row == _KEY):
+            m.d.sync += [job.tag.eq(coming.thread), job.size.eq(coming.size), job_valid.eq(coming.ends)]
+            with m.If(coming.row == _KEY):
                 m.d.sync += job.first.eq(self.row_rsp.payload)
             with m.Else():
                 m.d.sync += job.second.eq(self.row_rsp.payload)
