@@ -204,7 +204,7 @@ class SASetup(wiring.Component):
         xcbc = C(0, 1)
         if uses_aes:
             # What the core answers goes no further than these: from key to block and back it is half a cycle already.
-            keying, offering = Signal(), Signal()
+            keying, offering, last_beat = Signal(), Signal(), Signal()
             m.d.comb += [
                 self.aes_key.valid.eq(keying & self.granted), self.aes_key.p.data.eq(row),
                 self.aes_key.p.size.eq(control.key_size), self.aes_i.valid.eq(offering),
@@ -406,8 +406,9 @@ class SASetup(wiring.Component):
                     m.d.comb += [
                         word.eq(Array(self.aes_o.payload.word_select(3 - n, 32) for n in range(4))[beat[:2]]),
                         shift.eq(self.aes_o.valid),
-                        self.aes_o.ready.eq(beat == 3),
+                        self.aes_o.ready.eq(last_beat),
                     ]
+                    m.d.sync += last_beat.eq(self.aes_o.valid & (beat == 2))
                     with m.If(self.aes_o.valid):
                         m.d.sync += beat.eq(beat + 1)
                         with m.If(beat == 3):

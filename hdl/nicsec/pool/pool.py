@@ -139,7 +139,7 @@ class Pool(wiring.Component):
         # Key set-up.
         user = flipped(self.setup)
         connect(m, threads.thread[config.walkers], setup.thread)
-        connect(m, setup.block, pipe.setup)
+        connect(m, registered("setup_block", setup.block, setup.block.payload.shape()), pipe.setup)
         m.d.comb += [setup.claim.eq(user.claim), user.granted.eq(setup.granted)]
         for name in ("aes_key", "aes_i"):
             connect(m, getattr(user, name), getattr(setup, name))

@@ -12,10 +12,10 @@ from .layout import LineWrite, Patch, Read, Write, Written, line_bits
 __all__ = ["DRAIN_LATENCY", "FETCH_LATENCY", "READ_LATENCY", "FrameRing"]
 
 #: Cycles from ``read.en`` to ``read_data``.
-READ_LATENCY = 6
+READ_LATENCY = 7
 #: Cycles from the transfer of a request to its answer, when its bank is free.
-DRAIN_LATENCY = 5
-FETCH_LATENCY = 6
+DRAIN_LATENCY = 6
+FETCH_LATENCY = 7
 
 _BANK_LINES = 512
 
@@ -177,35 +177,42 @@ class FrameRing(wiring.Component):
             fetch_now.append(fetch_here & ~held)
         m.d.comb += fetched.o.ready.eq(any_of(fetch_now))
 
-        # Cycle 1: to the memories. Cycle 2: out of them, into registers that only what was asked for gets into.
-        used = [Signal(4, name=f"used_{half}", reset_less=True) for half in halves]
+        # Cycle 1: to the memories. Cycle 2: out of them, into their own registers. Cycle 3: into registers that only
+        # what was asked for gets into.
+        used, used_later = ([Signal(4, name=f"{name}_{half}", reset_less=True) for half in halves]
+                            for name in ("used", "used_later"))
+        hit_later, other_later = signals("hit_later"), signals("other_later")
         for half in halves:
-            m.d.sync += used[half].eq(Cat(at.in_half(half)))
+            m.d.sync += [used[half].eq(Cat(at.in_half(half))), used_later[half].eq(used[half])]
+            for bank in banks:
+                m.d.sync += [hit_later[half][bank].eq(hit[half][bank]), other_later[half][bank].eq(other[half][bank])]
         to_read = [[Signal(32, name=f"to_read_{half}_{bank}_{n}", reset_less=True) for bank in banks for n in words]
                    for half in halves]
         to_other = signals("to_other", 128)
         for half in halves:
             for bank in banks:
                 port = memories[half][bank].read_port()
+                line = Signal(128, name=f"line_{half}_{bank}", reset_less=True)
                 m.d.comb += port.addr.eq(read_row[half][bank])
+                m.d.sync += line.eq(port.data)
                 not_other = Signal(name=f"not_other_{half}_{bank}", reset_less=True)
-                m.d.sync += not_other.eq(~other[half][bank])
-                gated(to_other[half][bank], port.data, not_other)
+                m.d.sync += not_other.eq(~other_later[half][bank])
+                gated(to_other[half][bank], line, not_other)
                 for n in words:
                     clear = Signal(name=f"clear_{half}_{bank}_{n}", reset_less=True)
-                    m.d.sync += clear.eq(~(hit[half][bank] & used[half][n]))
-                    gated(to_read[half][4 * bank + n], port.data[96 - 32 * n : 128 - 32 * n], clear)
+                    m.d.sync += clear.eq(~(hit_later[half][bank] & used_later[half][n]))
+                    gated(to_read[half][4 * bank + n], line[96 - 32 * n : 128 - 32 * n], clear)
 
-        # Cycle 3: what was read, in the order of lines, into one register for each turn. Cycle 4: turned.
-        word = [Signal(2, name=f"word{n}", reset_less=True) for n in range(2)]
-        m.d.sync += [word[0].eq(at.word), word[1].eq(word[0])]
+        # Cycle 4: what was read, in the order of lines, into one register for each turn. Cycle 5: turned.
+        word = [Signal(2, name=f"word{n}", reset_less=True) for n in range(3)]
+        m.d.sync += [word[0].eq(at.word), *(later.eq(word[n]) for n, later in enumerate(word[1:]))]
         in_line = [
             any_of([to_read[half][4 * bank + n] for half in halves for bank in banks]) for n in words
         ]
         turned = []
         for turn in words:
             clear = Signal(name=f"not_turn_{turn}", reset_less=True)
-            m.d.sync += clear.eq(word[1] != turn)
+            m.d.sync += clear.eq(word[-1] != turn)
             turned.append([Signal(32, name=f"turned_{turn}_{n}", reset_less=True) for n in words])
             for n in words:
                 gated(turned[turn][n], in_line[n], clear)
@@ -213,9 +220,9 @@ class FrameRing(wiring.Component):
             any_of([turned[turn][(n + turn) % 4] for turn in words]) for n in reversed(words)
         ))
 
-        fetching = [Signal(3, name=f"fetching_{half}") for half in halves]
+        fetching = [Signal(4, name=f"fetching_{half}") for half in halves]
         for half in halves:
-            draining = Signal(3, name=f"draining_{half}")
+            draining = Signal(4, name=f"draining_{half}")
             m.d.sync += [
                 Cat(draining, self.drain_valid[half]).eq(Cat(asked[half], draining)),
                 self.drain_data[half].eq(any_of(to_other[half])),

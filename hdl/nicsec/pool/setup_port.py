@@ -24,7 +24,8 @@ class SetupPort(wiring.Component):
     Members
     -------
     claim : In(1), granted : Out(1), aes_key, aes_i, aes_o
-        See :class:`~nicsec.share.CryptoUser`. ``granted`` comes when the hash cores are granted too.
+        See :class:`~nicsec.share.CryptoUser`. ``granted`` comes when the hash cores are granted too, and goes a cycle
+        behind ``claim``.
     hash_claim : Out(1), hash_granted : In(1)
         Those of a hash unit.
     thread : In(stream)
@@ -66,7 +67,7 @@ class SetupPort(wiring.Component):
         job, full, half = Signal(ScheduleJob(self._config.lanes)), Signal(), Signal()
         settling = Signal(range(self._key_latency + 1))
         keyed, asked = Signal(), Signal()
-        answer, answered = Signal(128), Signal()
+        answer, answered, taken = Signal(128), Signal(), Signal()
         opened = Signal()
         m.d.comb += [
             self.mine.eq(opened & self.keyed.valid & (self.keyed.thread == thread)),
@@ -74,10 +75,13 @@ class SetupPort(wiring.Component):
             self.key.payload.eq(job), self.key.p.tag.eq(thread), self.key.valid.eq(full),
             self.aes_key.ready.eq(opened & ~full & ~asked & (settling == 0)),
             self.block.p.thread.eq(thread), self.block.p.block.eq(self.aes_i.payload),
-            self.block.valid.eq(opened & self.aes_i.valid & keyed & ~asked & ~self.aes_key.valid),
-            self.aes_i.ready.eq(opened & self.block.ready & keyed & ~asked & ~self.aes_key.valid),
-            self.aes_o.valid.eq(answered), self.aes_o.payload.eq(answer),
+            # The user has a key taken before it offers a block.
+            self.block.valid.eq(opened & self.aes_i.valid & keyed & ~asked),
+            self.aes_i.ready.eq(opened & self.block.ready & keyed & ~asked),
+            self.aes_o.valid.eq(answered & ~taken), self.aes_o.payload.eq(answer),
         ]
+        # It is far from here: what it says ends at a register.
+        m.d.sync += taken.eq(self.aes_o.valid & self.aes_o.ready)
         with m.If(self.aes_key.valid & self.aes_key.ready):
             m.d.sync += [half.eq(~half), full.eq(half), keyed.eq(0), job.size.eq(self.aes_key.p.size)]
             with m.If(half):
@@ -94,7 +98,7 @@ class SetupPort(wiring.Component):
             m.d.sync += asked.eq(1)
         with m.If(self.answer_valid):
             m.d.sync += [answer.eq(self.answer), answered.eq(1)]
-        with m.If(answered & self.aes_o.ready):
+        with m.If(taken):
             m.d.sync += [answer.eq(0), answered.eq(0), asked.eq(0)]
 
         with m.FSM():
@@ -112,7 +116,7 @@ class SetupPort(wiring.Component):
                 with m.If(self.hash_granted):
                     m.next = "OPEN"
             with m.State("OPEN"):
-                m.d.comb += [self.hash_claim.eq(self.claim), self.granted.eq(self.claim), opened.eq(self.claim)]
+                m.d.comb += [self.hash_claim.eq(1), self.granted.eq(1), opened.eq(1)]
                 with m.If(~self.claim):
                     m.next = "RELEASE"
             with m.State("RELEASE"):
