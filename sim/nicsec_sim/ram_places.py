@@ -12,9 +12,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from scipy.sparse import csr_array, diags_array
-
 from .netlist import users
 
 __all__ = ["RAM_COUNTS", "closeness", "place", "placed", "probe", "sites"]
@@ -46,6 +43,10 @@ def closeness(cells: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     pull them. What then is between two RAMs, over all ways through the logic, is the conductance of a network of
     resistors in the place of the springs (its Schur complement), which conjugate gradients give for all RAMs at once.
     """
+    # Only here, since they come with the extra `synth` and every command imports this module.
+    import numpy as np
+    from scipy.sparse import csr_array, diags_array
+
     index = {name: n for n, name in enumerate(cells)}
     rams = np.array([index[name] for name, cell in cells.items() if cell["type"] in _RAMS], dtype=int)
     names = list(cells)

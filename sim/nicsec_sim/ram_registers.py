@@ -12,7 +12,7 @@ from .netlist import users
 
 __all__ = ["fold", "folded"]
 
-#: Widest port of a DP16KD alone; wider ones are made of both.
+#: Widest port of a DP16KD alone. Wider ones are made of both: A then writes, and B reads on the outputs of both.
 _WIDTH = 18
 #: LUTs in a row that may follow on a RAM's own register, which stands where the RAM does. With more to do in the cycle
 #: behind it, one that may stand halfway is worth more.
@@ -37,7 +37,9 @@ def fold(cells: dict[str, Any], kept: set[int]) -> list[str]:
     """Take flip-flops out of ``cells`` and into RAMs; their names. Nets in ``kept`` have users elsewhere.
 
     A port of a DP16KD gives its register for all of its outputs or for none: each output that is used must go to one
-    flip-flop alone, without enable or reset, on the port's own clock, with little logic behind it.
+    flip-flop alone, without enable or reset, on the port's own clock, with little logic behind it. A memory that is 36
+    bits wide has one port to read, with the registers of both and the clock and enables of B, as nextpnr makes it of a
+    PDPW16KD.
     """
     used = users(cells)
 
@@ -56,9 +58,11 @@ def fold(cells: dict[str, Any], kept: set[int]) -> list[str]:
         if cell["type"] != "DP16KD":
             continue
         parameters, nets = cell["parameters"], cell["connections"]
-        for side in "AB":
-            outputs = [port for n in range(_WIDTH) if used.get(nets.get(port := f"DO{side}{n}", [None])[0])
-                       or nets.get(port, [None])[0] in kept]
+        wide = all(int(str(parameters.get(f"DATA_WIDTH_{side}", "0")), 2) > _WIDTH for side in "AB")
+        for sides in ("AB",) if wide else ("A", "B"):
+            side = sides[-1]
+            outputs = [port for half in sides for n in range(_WIDTH)
+                       if used.get(nets.get(port := f"DO{half}{n}", [None])[0]) or nets.get(port, [None])[0] in kept]
             registers = {}
             for port in outputs:
                 (net,) = nets[port]
@@ -70,8 +74,8 @@ def fold(cells: dict[str, Any], kept: set[int]) -> list[str]:
             if (
                 not outputs
                 or len(registers) < len(outputs)
-                or parameters.get(f"REGMODE_{side}", "NOREG") != "NOREG"
-                or int(str(parameters.get(f"DATA_WIDTH_{side}", "0")), 2) > _WIDTH
+                or any(parameters.get(f"REGMODE_{half}", "NOREG") != "NOREG" for half in sides)
+                or (not wide and int(str(parameters.get(f"DATA_WIDTH_{side}", "0")), 2) > _WIDTH)
                 or parameters.get(f"CLK{side}MUX", f"CLK{side}") != f"CLK{side}"
                 or nets.get(f"OCE{side}") != ["1"]
                 or nets.get(f"RST{side}", ["0"]) != ["0"]
@@ -79,7 +83,9 @@ def fold(cells: dict[str, Any], kept: set[int]) -> list[str]:
                 or any(is_deep(cells[name]["connections"]["Q"][0], _DEPTH) for name in registers.values())
             ):
                 continue
-            parameters[f"REGMODE_{side}"] = "OUTREG"
+            for half in sides:
+                parameters[f"REGMODE_{half}"] = "OUTREG"
+                nets[f"OCE{half}"] = ["1"]
             for port, name in registers.items():
                 nets[port] = cells.pop(name)["connections"]["Q"]
                 gone.append(name)

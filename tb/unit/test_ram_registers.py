@@ -49,6 +49,19 @@ def test_registers_of_a_whole_port():
     assert "REGMODE_B" not in found["ram"]["parameters"]
 
 
+def test_a_memory_of_both_ports_has_the_registers_of_both():
+    """A writes, B reads on the outputs of both: the clock and enables are B's."""
+    wide = f"{36:032b}"
+    changes = {"DATA_WIDTH_A": wide, "DATA_WIDTH_B": wide, "OCEA": ["0"], "CLKA": [OTHER_CLOCK]}
+    found = cells(ram=ram(**changes), r3=register(13, 23, CLK=[OTHER_CLOCK]))
+    assert fold(found, set()) == []
+    found = cells(ram=ram(**changes), r3=register(13, 23))
+    assert sorted(fold(found, set())) == ["r0", "r1", "r3"]
+    assert found["ram"]["connections"]["DOB0"] == [23]
+    assert {found["ram"]["parameters"][f"REGMODE_{side}"] for side in "AB"} == {"OUTREG"}
+    assert found["ram"]["connections"]["OCEA"] == ["1"]
+
+
 @pytest.mark.parametrize("change", [
     {"r1": register(11, 21, CEMUX="CE", CE=[30])},
     {"r1": register(11, 21, LSR=[30])},
