@@ -51,6 +51,30 @@ def test_the_address_of_a_lut_ram_goes_through_it():
     assert ends == {(("q", "ram"), "r", "DI"), (("r",), "q", "DI"), (("q",), "ram", "DI")}
 
 
+def test_places_count_where_there_are_any():
+    """A LUT, two halves of a carry that are one tile, and constants, as nextpnr has them."""
+    def placed(x, y, mode, **ports):
+        outputs = ("Q", "F", "FCO")
+        return {
+            "type": "TRELLIS_COMB" if mode else "TRELLIS_FF", "parameters": {"MODE": mode} if mode else {},
+            "attributes": {"NEXTPNR_BEL": f"X{x}/Y{y}/SLICEA.LUT0"},
+            "port_directions": {name: "output" if name in outputs else "input" for name in ports},
+            "connections": {name: [net] for name, net in ports.items()},
+        }
+
+    cells = {
+        "one": placed(90, 90, "LOGIC", F=9),
+        "a": placed(1, 1, None, DI=6, Q=1),
+        "lut": placed(4, 1, "LOGIC", A=1, B=9, F=2),
+        "low": placed(4, 21, "CCU2", A=2, FCO=4),
+        "high": placed(4, 21, "CCU2", FCI=4, A=9, F=6),
+    }
+    path, = long_paths(cells)
+    assert (path.cells, path.tiles, path.end) == (("a", "lut", "low", "high"), (3, 20, 0, 23), "a")
+    nets = 0.076 * ((6 + 6) + (6 + 25) + (6 + 23 + 3 + 5))
+    assert path.length == pytest.approx(0.5 + 0.2 + 0.45 + (0.07 + 0.4) + nets + 0.2)
+
+
 def test_a_loop_is_an_error():
     cells = {"l0": cell("LUT4", A=2, Z=1), "l1": cell("LUT4", A=1, Z=2)}
     with pytest.raises(ValueError, match=r"^a loop of logic goes through l[01]$"):
