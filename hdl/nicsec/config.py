@@ -232,6 +232,6 @@ PRESETS = {
     ),
     "basic": Config(),
     "gigabit": Config(lanes=2, ghash_digit=5, sa_slots=64, checksum=False, utilisation=False),
-    "10g": Config(lanes=32, units="shared", sa_slots=128, walkers=3, hash_units=9),
+    "10g": Config(lanes=32, units="shared", sa_slots=128, walkers=3, hash_units=4),
     "full": Config(encr=tuple(ENCR_NAMES), auth=tuple(AUTH_NAMES), max_frame=9600, sa_slots=64),
 }
