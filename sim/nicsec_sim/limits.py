@@ -120,7 +120,7 @@ def bounds(config: Any, work: Iterable[Mapping[str, int]], lengths: Iterable[int
                 if kind == "aes" and "ghash" in one:
                     add("aes", 0, 0, _GCM_TOKENS)
                 elif kind == "aes":
-                    add("threads", blocks, blocks * bits, blocks * CipherPipe(config).chain_latency)
+                    add("threads", blocks, blocks * bits, blocks * CipherPipe.chain_latency)
             elif kind == "ghash":
                 cycles = -(-128 // config.ghash_digit)
             add(kind, blocks, blocks * bits, blocks * cycles)

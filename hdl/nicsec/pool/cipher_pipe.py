@@ -61,6 +61,11 @@ class CipherPipe(wiring.Component):
         A block that a pass needs went into the unit in this cycle.
     """
 
+    #: Cycles from one block of a chain to the next.
+    chain_latency = AesPipe.latency + READ_LATENCY + 1
+    #: Cycles from ``keyed`` to a start.
+    key_latency = AesPipe.key_latency
+
     def __init__(self, config):
         self._config = config
         self._aes = AesPipe(config.lanes, sbox=config.aes_sbox)
@@ -87,16 +92,6 @@ class CipherPipe(wiring.Component):
             "aes_issued": Out(1),
             "ghash_issued": Out(1),
         })
-
-    @property
-    def chain_latency(self):
-        """Cycles from one block of a chain to the next."""
-        return self._aes.latency + READ_LATENCY + 1
-
-    @property
-    def key_latency(self):
-        """Cycles from ``keyed`` to a start."""
-        return self._aes.key_latency
 
     def elaborate(self, platform):
         m = Module()
