@@ -16,8 +16,8 @@ SEEDS          ?= 1 2 3
 FREQ           ?= 150
 FIT_MINUTES    ?= 240
 # How a preset is placed: a 10g fills most of its part.
-FIT_10g        := --placer static --place-rams --no-reset --router router2
-FIT_gigabit    := --device 25k --placer static --place-rams --no-reset
+FIT_10g        := --freq 125 --placer static --place-rams --no-reset
+FIT_gigabit    := --freq 140 --device 25k --placer static --place-rams --no-reset
 SERIES         ?= tiny
 LANES          ?= 2 4 8 16
 
