@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from .commands import out
-from .netlist import plain_name, users
+from .netlist import driven_by, plain_name, users
 
 __all__ = ["PathEnd", "long_paths"]
 
@@ -49,12 +49,7 @@ class PathEnd:
 
 
 def _walk(cells: Mapping[str, Any]) -> Iterator[PathEnd]:
-    drivers = {
-        bit: (name, port) for name, cell in cells.items() for port, bits in cell["connections"].items()
-        if cell["port_directions"].get(port) == "output" for bit in bits if isinstance(bit, int)
-    }
-    sinks = users(cells)
-
+    drivers, sinks = driven_by(cells), users(cells)
     places = {
         name: (int(at[1]), int(at[2])) for name, cell in cells.items()
         if (at := re.match(r"X(\d+)/Y(\d+)/", cell.get("attributes", {}).get("NEXTPNR_BEL", "")))

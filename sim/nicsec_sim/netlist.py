@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["block_paths", "blocks", "plain_name", "source_path", "users"]
+__all__ = ["block_paths", "blocks", "driven_by", "plain_name", "source_path", "users"]
 
 #: What synthesis and placement append to the name of a wire.
 _SUFFIX = re.compile(r"_(TRELLIS_|LUT[1-6]|CCU2C|PFUMX|L6MUX21|DP16KD|PDPW16KD|MULT18X18D|ALU54B).*|\$CCU2_.*")
@@ -31,6 +31,14 @@ def users(cells: Mapping[str, Mapping[str, Any]]) -> defaultdict[int, list[tuple
                     if isinstance(bit, int):
                         found[bit].append((name, port))
     return found
+
+
+def driven_by(cells: Mapping[str, Mapping[str, Any]]) -> dict[int, tuple[str, str]]:
+    """The output ``(cell, port)`` that each net comes from."""
+    return {
+        bit: (name, port) for name, cell in cells.items() for port, bits in cell["connections"].items()
+        if cell["port_directions"].get(port) == "output" for bit in bits if isinstance(bit, int)
+    }
 
 
 def block_paths(modules: Iterable[str], top: str) -> set[str]:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .netlist import users
+from .netlist import driven_by, users
 
 __all__ = ["RAM_COUNTS", "closeness", "place", "placed", "probe", "sites"]
 
@@ -52,12 +52,9 @@ def closeness(cells: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     names = list(cells)
     result: dict[str, dict[str, float]] = {names[ram]: {} for ram in rams}
     pins = []
-    drivers = {
-        bit: name for name, cell in cells.items() for port, bits in cell["connections"].items()
-        if cell["port_directions"][port] == "output" for bit in bits if isinstance(bit, int)
-    }
+    drivers = driven_by(cells)
     for bit, ends in users(cells).items():
-        of_net = {index[name] for name, _ in ends} | ({index[drivers[bit]]} if bit in drivers else set())
+        of_net = {index[name] for name, _ in [*ends, *([drivers[bit]] if bit in drivers else [])]}
         if 2 <= len(of_net) <= _FANOUT + 1:
             pins.append(sorted(of_net))
     if len(rams) < 2 or not pins:
