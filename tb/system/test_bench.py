@@ -81,9 +81,11 @@ def test_the_engine_counts_what_its_units_do(config):
             assert unit["unit_cycles"] == unit["needed"], (one["suite"], one["size"], kind)
             seen |= {kind} if unit["needed"] else set()
             a_packet = unit["needed"] / Phases.of(config, 1, one["size"]).total
-            # A pool has more packets inside, of which some began ahead of the window, or end behind it.
-            apart = 0.15 if config.units == "shared" else 0.05
-            assert unit["share"] == pytest.approx(a_packet / (unit["count"] * one["cycles_per_packet"]), abs=apart)
+            # A pool has more packets inside, of which some began ahead of the window, or end behind it. So more may end
+            # in it than a unit can do in its time.
+            apart = 0.1 if config.units == "shared" else 0.05
+            share = min(a_packet / (unit["count"] * one["cycles_per_packet"]), 1)
+            assert unit["share"] == pytest.approx(share, abs=apart)
     assert seen == set(units_of(config))
 
 
